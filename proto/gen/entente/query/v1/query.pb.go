@@ -320,7 +320,7 @@ type Justification struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What for.
 	Purpose v1.Purpose `protobuf:"varint,1,opt,name=purpose,proto3,enum=entente.record.v1.Purpose" json:"purpose,omitempty"`
-	// The case. Needed for every purpose but border control, police checks, visas and carriers.
+	// The case. Needed for every purpose but border control and police checks.
 	CaseRef string `protobuf:"bytes,2,opt,name=case_ref,json=caseRef,proto3" json:"case_ref,omitempty"`
 	// The offence, in the asker's code list.
 	OffenceCode string `protobuf:"bytes,3,opt,name=offence_code,json=offenceCode,proto3" json:"offence_code,omitempty"`
