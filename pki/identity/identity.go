@@ -95,7 +95,8 @@ type Identity struct {
 	Agency     string // of a client
 	Role       Role   // of a client
 	Name       string // of a client: a pseudonym or a system's name
-	// Purposes are what a client may claim, from its certificate. Nil for a node.
+	// Purposes are what a client may claim, from its certificate, in the order of their numbers.
+	// Nil for a node.
 	Purposes []recordv1.Purpose
 }
 
@@ -216,5 +217,8 @@ func FromCertificate(leaf *x509.Certificate, f Federation) (Identity, error) {
 		}
 		id.Purposes = append(id.Purposes, p)
 	}
+	// The units are a set (DER sorts them by their bytes): give purposes one order.
+	slices.Sort(id.Purposes)
+	id.Purposes = slices.Compact(id.Purposes)
 	return id, nil
 }

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
@@ -28,16 +29,16 @@ func ParsePurpose(name string) (recordv1.Purpose, error) {
 	return 0, fmt.Errorf("purpose %q: give one of %s", name, strings.Join(names, ", "))
 }
 
-// Purposes returns all purposes, in the order of their numbers.
+// Purposes returns all purposes, in the order of their numbers. They come from the treaty text
+// itself, so that a purpose added there is known here.
 func Purposes() []recordv1.Purpose {
-	var all []recordv1.Purpose
-	for n := range recordv1.Purpose_name {
-		if n != 0 {
+	values := recordv1.Purpose(0).Descriptor().Values()
+	all := make([]recordv1.Purpose, 0, values.Len())
+	for i := range values.Len() {
+		if n := values.Get(i).Number(); n != 0 {
 			all = append(all, recordv1.Purpose(n))
 		}
 	}
-	for i := range all { // the numbers are dense from 1: place each at its own index
-		all[i] = recordv1.Purpose(i + 1)
-	}
+	slices.Sort(all)
 	return all
 }
