@@ -1,0 +1,251 @@
+// Package server is the mesh listener: what other bureaus may call, and what stands between them
+// and the handlers.
+//
+// It decides nothing about records or policy (the Answerer, behind the gate, does), verifies no
+// certificates (pki/mtls does) and serves nobody of the own country: that is the local listener.
+//
+// One flow: a node of BGR calls Ask. The chain makes sure that the connection is still one of
+// BGR, that the request is small and well formed. The handler makes sure that BGR signed it, for
+// us, a moment ago, and that it was not asked before; the Answerer answers; the answer is filled
+// to a size that tells little, signed, and written into the memory of asks before it leaves.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/entente-mesh/entente/federation/fault"
+	"github.com/entente-mesh/entente/pki/identity"
+	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
+	rosterv1 "github.com/entente-mesh/entente/proto/gen/entente/roster/v1"
+	signedv1 "github.com/entente-mesh/entente/proto/gen/entente/signed/v1"
+)
+
+// Verifier returns the ask in a Signed if a message key of the bureau signed it, and it is well
+// formed. pki/signing's Verifier is one.
+type Verifier interface {
+	Ask(signed *signedv1.Signed, from identity.Bureau) (*queryv1.Ask, error)
+}
+
+// Signer signs in the own bureau's name. pki/signing's Signer is one.
+type Signer interface {
+	Answer(*queryv1.Answer) (*signedv1.Signed, error)
+	Offer(*queryv1.Offer) (*signedv1.Signed, error)
+	KeyID() string
+}
+
+// Answerer answers a question that is proven to be from's, meant for this bureau and new. It
+// fills results and data_as_of; everything else of the answer is the server's. A refusal by
+// policy is an answer. What must be recorded before the answer leaves, it has recorded.
+type Answerer interface {
+	Answer(ctx context.Context, from identity.Identity, ask *queryv1.Ask) (*queryv1.Answer, error)
+}
+
+// Offerer says what this bureau offers to another. It fills collections and roster_version.
+type Offerer interface {
+	Offer(to identity.Bureau) *queryv1.Offer
+	// Changes returns a channel that is signalled when offers may have changed, and the function
+	// that gives it back.
+	Changes() (<-chan struct{}, func())
+}
+
+// Memory remembers the asks that were answered, durably. node/store is one.
+type Memory interface {
+	// RecallAsk returns the digest and the answer that were committed under an ask's id.
+	RecallAsk(ctx context.Context, asker, askID string) (digest, answer []byte, found bool, err error)
+	// CommitAsk makes them durable. It fails if another digest stands under that id.
+	CommitAsk(ctx context.Context, asker, askID string, digest, answer []byte, forgetAfter time.Time) error
+}
+
+// Rosters are the rosters that are installed here. pki/roster's Book is behind it.
+type Rosters interface {
+	// History returns the rosters after a version, oldest first; after 0, all of them.
+	History(after uint64) []*signedv1.Signed
+	// Propose installs the next roster and returns the version that is installed then. Errors
+	// that are faults reach the caller; all others are told as ROSTER_NOT_NEXT.
+	Propose(*signedv1.Signed) (uint64, error)
+}
+
+// Limiter counts what each bureau calls. A fault it returns reaches the caller.
+type Limiter interface {
+	Allow(ctx context.Context, from identity.Identity, method string) error
+}
+
+// Admission verifies, for every call and for every message of a stream, that the connection is
+// still one of a node that is admitted. pki/mtls' interceptors are one.
+type Admission struct {
+	Unary  grpc.UnaryServerInterceptor
+	Stream grpc.StreamServerInterceptor
+}
+
+// Config is what the mesh listener needs.
+type Config struct {
+	// Self is the own bureau.
+	Self identity.Bureau
+	// Creds are the transport credentials.
+	Creds credentials.TransportCredentials
+	// Admission stands before everything that trusts the caller. Optional: Identity alone decides.
+	Admission Admission
+	// Identity returns the caller's verified identity. It is asked at every call.
+	Identity func(ctx context.Context) (identity.Identity, error)
+	// Validator checks requests against their schema. Optional: protovalidate's own.
+	Validator protovalidate.Validator
+	Verifier  Verifier
+	Signer    Signer
+	Answerer  Answerer
+	Offerer   Offerer
+	Memory    Memory
+	Rosters   Rosters
+	// Limiter. Optional: nothing is counted.
+	Limiter Limiter
+	// Extra registers further services, gossip, which the table of methods must know. Optional.
+	Extra func(grpc.ServiceRegistrar)
+	// Now is the clock. Optional: time.Now.
+	Now func() time.Time
+	// MaxSkew is how far an asker's measurement of our clock may be wrong. Optional: 30 s.
+	MaxSkew time.Duration
+	// Logger. Optional: nothing is logged.
+	Logger *slog.Logger
+}
+
+const (
+	// DefaultMaxSkew is the MaxSkew where none is given: asks are dated in our time, so that only
+	// the error of one measurement has to be allowed for.
+	DefaultMaxSkew = 30 * time.Second
+	// maxStreams bounds what one connection may have under way at once.
+	maxStreams = 256
+	maxHeaders = 16 << 10
+	// handshakeTimeout bounds how long a connection may take to say who it is.
+	handshakeTimeout = 10 * time.Second
+	// peerPings is the least pause between a peer's pings: half of what this program's own peers
+	// keep, so that a clock's error or a delay is not taken for an attack.
+	peerPings   = 5 * time.Second
+	pingEvery   = 30 * time.Second
+	pingTimeout = 10 * time.Second
+)
+
+// Server is the mesh listener.
+type Server struct {
+	cfg      Config
+	grpc     *grpc.Server
+	stopping chan struct{} // closed when Stop begins
+	stopOnce sync.Once
+}
+
+// New returns a server with its services registered. It fails if anything that it needs is
+// missing, or if a method is registered that the table does not know.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, stopping: make(chan struct{})}
+	links := s.chain()
+	s.grpc = grpc.NewServer(
+		grpc.Creds(cfg.Creds),
+		fault.Codec(),
+		grpc.ChainUnaryInterceptor(unaryOf(links)...),
+		grpc.ChainStreamInterceptor(streamOf(links)...),
+		// A method that is not served goes through the same chain: also whom we have nothing for
+		// must say who he is first.
+		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+			return fault.New(codes.Unimplemented, fault.MethodNotServed, "", "the mesh listener does not serve this method: it serves peers alone; agencies and operators call the local listener")
+		}),
+		grpc.MaxRecvMsgSize(maxRequest()),
+		grpc.MaxSendMsgSize(maxResponse),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: peerPings, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingEvery, Timeout: pingTimeout}),
+		grpc.WaitForHandlers(true),
+	)
+	door := &door{to: s.grpc}
+	registrar := fault.Registrar(door)
+	queryv1.RegisterQueryServiceServer(registrar, &query{server: s, asking: newKeyedLock()})
+	rosterv1.RegisterRosterServiceServer(registrar, &rosters{server: s})
+	if cfg.Extra != nil {
+		cfg.Extra(registrar)
+	}
+	if err := door.err(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (c *Config) complete() error {
+	var missing []error
+	for _, need := range []struct {
+		name   string
+		absent bool
+	}{
+		{"Self", c.Self == ""}, {"Creds", c.Creds == nil}, {"Identity", c.Identity == nil},
+		{"Verifier", c.Verifier == nil}, {"Signer", c.Signer == nil}, {"Answerer", c.Answerer == nil},
+		{"Offerer", c.Offerer == nil}, {"Memory", c.Memory == nil}, {"Rosters", c.Rosters == nil},
+	} {
+		if need.absent {
+			missing = append(missing, fmt.Errorf("mesh listener: Config.%s is missing", need.name))
+		}
+	}
+	if (c.Admission.Unary == nil) != (c.Admission.Stream == nil) {
+		missing = append(missing, errors.New("mesh listener: Config.Admission has one half: give both or none"))
+	}
+	if c.MaxSkew < 0 || c.MaxSkew > maxLife {
+		missing = append(missing, fmt.Errorf("mesh listener: Config.MaxSkew is %s: give 0 to %s", c.MaxSkew, maxLife))
+	}
+	if c.Validator == nil {
+		v, err := protovalidate.New()
+		if err != nil {
+			missing = append(missing, fmt.Errorf("mesh listener: validator: %w", err))
+		}
+		c.Validator = v
+	}
+	if c.MaxSkew == 0 {
+		c.MaxSkew = DefaultMaxSkew
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return errors.Join(missing...)
+}
+
+// Serve serves until Stop. It returns nil after a Stop.
+func (s *Server) Serve(listener net.Listener) error {
+	if err := s.grpc.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("mesh listener: %w", err)
+	}
+	return nil
+}
+
+// Stop ends the streams of offers, lets the calls that are under way come to their end until ctx
+// does, and closes what is left. It returns when no handler runs any more.
+func (s *Server) Stop(ctx context.Context) {
+	s.stopOnce.Do(func() { close(s.stopping) })
+	graceful := make(chan struct{})
+	go func() {
+		defer close(graceful)
+		s.grpc.GracefulStop()
+	}()
+	select {
+	case <-graceful:
+	case <-ctx.Done():
+		s.grpc.Stop()
+		<-graceful
+	}
+}
+
+// GRPC returns the underlying server, for tests that look at what is registered.
+func (s *Server) GRPC() *grpc.Server { return s.grpc }
