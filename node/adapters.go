@@ -1,0 +1,163 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/entente-mesh/entente/federation/members"
+	"github.com/entente-mesh/entente/node/gate"
+	"github.com/entente-mesh/entente/node/store"
+	"github.com/entente-mesh/entente/pki/identity"
+	"github.com/entente-mesh/entente/pki/mtls"
+	"github.com/entente-mesh/entente/pki/signing"
+	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
+	signedv1 "github.com/entente-mesh/entente/proto/gen/entente/signed/v1"
+)
+
+// books keeps the gate's passages in the store.
+type books struct{ store *store.Store }
+
+// Record implements gate.Books.
+func (b books) Record(ctx context.Context, p gate.Passage) error {
+	detail, err := json.Marshal(struct {
+		Outcome []string `json:"outcome,omitempty"`
+		Digest  []byte   `json:"digest,omitempty"`
+	}{p.Outcome, p.Digest})
+	if err != nil {
+		return err
+	}
+	return b.store.RecordPassage(ctx, store.Passage{
+		MessageID: p.MessageID, Kind: p.Kind, Direction: string(p.Direction), Bureau: string(p.Bureau), Agency: p.Agency,
+		Purpose: p.Purpose, Decision: p.Decision, Rules: p.Rules, PolicyVersion: p.PolicyVersion, At: p.At, Detail: detail,
+	})
+}
+
+// AskLeaves implements ask.Books.
+func (b asksOut) AskLeaves(ctx context.Context, _ identity.Bureau, a *queryv1.Ask, signed *signedv1.Signed) error {
+	return b.gate.Leaving(ctx, a, signing.PayloadDigest(signed))
+}
+
+// asksOut records the asks that leave.
+type asksOut struct{ gate *gate.Gate }
+
+// peerOf is the verified identity of a mesh call's caller.
+func peerOf(ctx context.Context) (identity.Identity, error) {
+	id, ok := mtls.FromContext(ctx)
+	if !ok {
+		return identity.Identity{}, errors.New("the call has no verified caller")
+	}
+	return id, nil
+}
+
+// answerer answers asks through the gate.
+type answerer struct {
+	gate   *gate.Gate
+	search gate.Searcher
+}
+
+// Answer implements server.Answerer.
+func (a answerer) Answer(ctx context.Context, from identity.Identity, ask *queryv1.Ask) (*queryv1.Answer, error) {
+	return a.gate.Answer(ctx, from, ask, a.search)
+}
+
+// offerer says what this bureau offers to another, from the policies in force.
+type offerer struct{ n *Node }
+
+// Offer implements server.Offerer.
+func (o offerer) Offer(to identity.Bureau) *queryv1.Offer {
+	return &queryv1.Offer{
+		Collections:   o.n.policy.Set().Offers(o.n.cfg.Bureau, to, o.n.now()),
+		RosterVersion: o.n.rosterVersion(),
+	}
+}
+
+// Changes implements server.Offerer: the offer changes with the policies, with the roster, and
+// at the moments that permits name.
+func (o offerer) Changes() (<-chan struct{}, func()) {
+	policies, cancelPolicies := o.n.policy.Changes()
+	rosters, cancelRosters := o.n.book.Changes()
+	out := make(chan struct{}, 1)
+	done := make(chan struct{})
+	go func() {
+		for {
+			var timer *time.Timer
+			var due <-chan time.Time
+			now := o.n.now()
+			if next, ok := o.n.policy.Set().NextChange(now); ok {
+				timer = time.NewTimer(next.Sub(now))
+				due = timer.C
+			}
+			select {
+			case <-done:
+			case <-policies:
+			case <-rosters:
+			case <-due:
+			}
+			if timer != nil {
+				timer.Stop()
+			}
+			select {
+			case <-done:
+				return
+			case out <- struct{}{}:
+			default: // told already, and has not looked yet
+			}
+		}
+	}()
+	return out, func() {
+		cancelPolicies()
+		cancelRosters()
+		close(done)
+	}
+}
+
+// meshView is what screening knows of the other bureaus.
+type meshView struct{ n *Node }
+
+// Bureaus implements screening.Mesh.
+func (m meshView) Bureaus() []identity.Bureau {
+	view := m.n.book.Current()
+	if view == nil || view.Expired(m.n.now()) {
+		return nil
+	}
+	var others []identity.Bureau
+	for _, b := range view.Bureaus() {
+		if _, _, distrusted := m.n.book.Distrusted(b); b != m.n.cfg.Bureau && !distrusted {
+			others = append(others, b)
+		}
+	}
+	return others
+}
+
+// RosterVersion implements screening.Mesh.
+func (m meshView) RosterVersion() uint64 { return m.n.rosterVersion() }
+
+// Offer implements screening.Mesh.
+func (m meshView) Offer(b identity.Bureau) (*queryv1.Offer, bool) { return m.n.pool.Offer(b) }
+
+// gossipConn is the connection that gossip runs on: the one that is there anyway.
+func (n *Node) gossipConn(b identity.Bureau) (grpc.ClientConnInterface, bool) {
+	conn, err := n.pool.Conn(b)
+	return conn, err == nil
+}
+
+// gossipRoster are the bureaus that gossip may speak of.
+func (n *Node) gossipRoster() []members.Member {
+	view := n.book.Current()
+	if view == nil || view.Expired(n.now()) {
+		return nil
+	}
+	var all []members.Member
+	for _, b := range view.Bureaus() {
+		if _, _, distrusted := n.book.Distrusted(b); distrusted {
+			continue
+		}
+		m, _ := view.Member(b)
+		all = append(all, members.Member{Bureau: b, Address: m.Address})
+	}
+	return all
+}

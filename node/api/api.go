@@ -1,0 +1,236 @@
+// Package api is the local listener: what a bureau's own agencies, operators and administrators
+// may call. It is not on the international network, and nothing of it is registered there.
+//
+// It authenticates the caller, bounds and validates the request, asks the gate, and hands over;
+// it decides and searches nothing itself.
+//
+// One flow: an officer's client connects with its certificate, the credentials admit only
+// clients of the own trust domain, the chain below verifies the identity again for this call,
+// validates the message, and Check hands it to screening.
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/entente-mesh/entente/federation/fault"
+	"github.com/entente-mesh/entente/federation/policy"
+	"github.com/entente-mesh/entente/pki/identity"
+	"github.com/entente-mesh/entente/pki/mtls"
+	adminv1 "github.com/entente-mesh/entente/proto/gen/entente/admin/v1"
+	pkiv1 "github.com/entente-mesh/entente/proto/gen/entente/pki/v1"
+	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
+	screeningv1 "github.com/entente-mesh/entente/proto/gen/entente/screening/v1"
+)
+
+// maxMessage bounds one message: an import's chunk with room to spare.
+const maxMessage = 4 << 20
+
+const (
+	maxHeaders       = 16 << 10
+	handshakeTimeout = 10 * time.Second // how long a connection may take to say who it is
+	connectionAge    = time.Hour
+	pingEvery        = time.Minute
+)
+
+// Config is what the local listener is made of.
+type Config struct {
+	Creds     credentials.TransportCredentials
+	Gate      Gate
+	Screening screeningv1.ScreeningServiceServer
+	Records   recordv1.RecordServiceServer
+	Admin     adminv1.AdminServiceServer
+	Enrolment pkiv1.EnrolmentServiceServer
+	Logger    *slog.Logger
+}
+
+// Gate decides whether a client may do an operation of the own node, and records it.
+type Gate interface {
+	Administer(ctx context.Context, operationID string, client identity.Identity, operation string) error
+}
+
+// The operations that policy knows, by method. A method that is not in the table does not
+// exist here: NewServer refuses to start with one. An empty operation is decided by the service
+// itself (a check by its purpose, a renewal by the certificate it renews).
+func operations() map[string]string {
+	return map[string]string{
+		screeningv1.ScreeningService_Check_FullMethodName:      "",
+		screeningv1.ScreeningService_CheckBatch_FullMethodName: "",
+		pkiv1.EnrolmentService_Renew_FullMethodName:            "",
+		recordv1.RecordService_Create_FullMethodName:           policy.OperationCreateRecord,
+		recordv1.RecordService_Import_FullMethodName:           policy.OperationImportRecords,
+		recordv1.RecordService_Get_FullMethodName:              policy.OperationReadRecords,
+		recordv1.RecordService_List_FullMethodName:             policy.OperationReadRecords,
+		recordv1.RecordService_Delete_FullMethodName:           policy.OperationDeleteRecord,
+		adminv1.AdminService_GetStatus_FullMethodName:          policy.OperationReadStatus,
+		adminv1.AdminService_ListPeers_FullMethodName:          policy.OperationReadPeers,
+		adminv1.AdminService_DistrustPeer_FullMethodName:       policy.OperationDistrustPeer,
+		adminv1.AdminService_TrustPeer_FullMethodName:          policy.OperationTrustPeer,
+		adminv1.AdminService_InstallRoster_FullMethodName:      policy.OperationInstallRoster,
+		adminv1.AdminService_ReloadPolicy_FullMethodName:       policy.OperationReloadPolicy,
+	}
+}
+
+// Caller is the identity of the call's client, verified for this call.
+func Caller(ctx context.Context) identity.Identity {
+	id, _ := mtls.FromContext(ctx)
+	return id
+}
+
+// NewServer returns the local listener's gRPC server.
+func NewServer(cfg Config) (*grpc.Server, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	validator, err := protovalidate.New()
+	if err != nil {
+		return nil, fmt.Errorf("request validation: %w", err)
+	}
+	c := &chain{cfg: cfg, validator: validator, operations: operations()}
+	srv := grpc.NewServer(
+		grpc.Creds(cfg.Creds),
+		fault.Codec(),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		// A connection is made anew within the hour, so that a renewed certificate is taken up.
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionAge, Time: pingEvery}),
+		grpc.WaitForHandlers(true),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxConcurrentStreams(256),
+		// The order of the chain: recover outermost, then render, who is it, may they, is it whole.
+		grpc.ChainUnaryInterceptor(c.recoverUnary, c.renderUnary, mtls.UnaryServerInterceptor(), c.admitUnary, c.validateUnary),
+		grpc.ChainStreamInterceptor(c.recoverStream, c.renderStream, mtls.StreamServerInterceptor(), c.admitStream, c.validateStream),
+	)
+	to := fault.Registrar(srv)
+	screeningv1.RegisterScreeningServiceServer(to, cfg.Screening)
+	recordv1.RegisterRecordServiceServer(to, cfg.Records)
+	adminv1.RegisterAdminServiceServer(to, cfg.Admin)
+	pkiv1.RegisterEnrolmentServiceServer(to, cfg.Enrolment)
+	for service, info := range srv.GetServiceInfo() {
+		for _, m := range info.Methods {
+			if _, ok := c.operations["/"+service+"/"+m.Name]; !ok {
+				return nil, fmt.Errorf("local listener: the method /%s/%s has no row in the table of operations", service, m.Name)
+			}
+		}
+	}
+	return srv, nil
+}
+
+type chain struct {
+	cfg        Config
+	operations map[string]string
+	validator  protovalidate.Validator
+}
+
+func (c *chain) recoverUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+	defer c.recovered(ctx, info.FullMethod, &err)
+	return next(ctx, req)
+}
+
+func (c *chain) recoverStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	defer c.recovered(ss.Context(), info.FullMethod, &err)
+	return next(srv, ss)
+}
+
+// recovered turns a panic into an error, so that one request does not end the node.
+func (c *chain) recovered(ctx context.Context, method string, err *error) {
+	if p := recover(); p != nil {
+		c.cfg.Logger.ErrorContext(ctx, "panic in a local call", slog.String("method", method),
+			slog.String("stack", string(debug.Stack())))
+		*err = fault.New(codes.Internal, fault.Internal, "", "the node failed on this request. Tell your operator")
+	}
+}
+
+func (c *chain) renderUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	resp, err := next(ctx, req)
+	return resp, c.render(ctx, info.FullMethod, err)
+}
+
+func (c *chain) renderStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	return c.render(ss.Context(), info.FullMethod, next(srv, ss))
+}
+
+// render lets a fault pass and hides every other error: internal text stays in the own log.
+func (c *chain) render(ctx context.Context, method string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, known := fault.ReasonOf(err); !known && ctx.Err() == nil {
+		c.cfg.Logger.ErrorContext(ctx, "local call failed", slog.String("method", method), slog.Any("error", err))
+	}
+	return fault.From(err)
+}
+
+// admit asks the gate whether the caller may do what the method does.
+func (c *chain) admit(ctx context.Context, method string) error {
+	id, ok := mtls.FromContext(ctx)
+	if !ok {
+		return fault.New(codes.Unauthenticated, fault.IdentityUnverified, "",
+			"your certificate does not identify a client of this bureau: enrol again")
+	}
+	operation, known := c.operations[method]
+	if !known {
+		return fault.New(codes.Unimplemented, fault.MethodNotServed, "", "this listener has no such method")
+	}
+	if operation == "" {
+		return nil
+	}
+	return c.cfg.Gate.Administer(ctx, newOperationID(), id, operation)
+}
+
+func (c *chain) admitUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if err := c.admit(ctx, info.FullMethod); err != nil {
+		return nil, err
+	}
+	return next(ctx, req)
+}
+
+func (c *chain) admitStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if err := c.admit(ss.Context(), info.FullMethod); err != nil {
+		return err
+	}
+	return next(srv, ss)
+}
+
+func (c *chain) validate(req any) error {
+	m, ok := req.(proto.Message)
+	if !ok {
+		return nil
+	}
+	return c.validator.Validate(m) // rendered outside, without the value
+}
+
+func (c *chain) validateUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if err := c.validate(req); err != nil {
+		return nil, err
+	}
+	return next(ctx, req)
+}
+
+func (c *chain) validateStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	return next(srv, &stream{ServerStream: ss, validate: c.validate})
+}
+
+// stream is a server stream whose messages are validated as they come.
+type stream struct {
+	grpc.ServerStream
+	validate func(any) error
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s *stream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return s.validate(m)
+}

@@ -1,0 +1,315 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/entente-mesh/entente/node/policies"
+	"github.com/entente-mesh/entente/pki/authority"
+	"github.com/entente-mesh/entente/pki/identity"
+	"github.com/entente-mesh/entente/pki/mtls"
+	"github.com/entente-mesh/entente/pki/roster"
+	"github.com/entente-mesh/entente/pki/signing"
+	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
+	rosterv1 "github.com/entente-mesh/entente/proto/gen/entente/roster/v1"
+	signedv1 "github.com/entente-mesh/entente/proto/gen/entente/signed/v1"
+)
+
+// InitOptions are what a new node is made of.
+type InitOptions struct {
+	Dir        string
+	Bureau     identity.Bureau
+	Federation identity.Federation
+	Replica    string // default "1"
+	// MeshListen and LocalListen default to free loopback ports, Advertise to MeshListen.
+	MeshListen, LocalListen, Advertise string
+	// Passphrase encrypts the root and governance keys. Empty: one is made, and left beside them.
+	Passphrase []byte
+	// OfficerAgency and OfficerPurposes are those of the first officer. Default border-police,
+	// for border control and police checks.
+	OfficerAgency   string
+	OfficerPurposes []recordv1.Purpose
+	Now             func() time.Time
+}
+
+// InitResult says what was made.
+type InitResult struct {
+	Config Config
+	// Governance is the folder of the keys that belong off the machine.
+	Governance string
+	// PassphraseFile is where the passphrase lies that was made; empty if one was given.
+	PassphraseFile string
+	// Fingerprint is the bureau's, to be compared by another channel when the roster is formed.
+	Fingerprint string
+}
+
+// bureauAgency is the agency of the bureau's own staff.
+const bureauAgency = "bureau"
+
+// Init makes a new node in a folder: its certificate authority, its keys by use, its own
+// certificate, a first operator's and a first officer's identity, configuration, policies and
+// an empty store. It refuses a folder that holds anything, and leaves none behind if it fails.
+func Init(ctx context.Context, o InitOptions) (res *InitResult, err error) {
+	cfg, err := o.config()
+	if err != nil {
+		return nil, err
+	}
+	if err := claim(o.Dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(o.Dir))
+		}
+	}()
+	l := layout{o.Dir}
+	for _, dir := range []string{l.at("keys"), l.governance(), l.roster(), filepath.Dir(l.store()), l.spool()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	res = &InitResult{Config: cfg, Governance: l.governance()}
+	passphrase := o.Passphrase
+	if len(passphrase) == 0 {
+		passphrase = newPassphrase()
+		res.PassphraseFile = PassphraseFile(l.governance())
+		if err := os.WriteFile(res.PassphraseFile, append(passphrase, '\n'), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	if err := makeKeys(l, passphrase); err != nil {
+		return nil, err
+	}
+	err = authority.Create(ctx, authority.CreateOptions{
+		Dir: l.authority(), OfflineDir: l.governance(), Bureau: o.Bureau, Federation: o.Federation, Passphrase: passphrase, Now: o.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := issueFirst(ctx, l, cfg, o); err != nil {
+		return nil, err
+	}
+	if err := policies.WriteDefaults(l.policies(), o.Bureau, o.Federation); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(l.at(ConfigFile), cfg.text(), 0o600); err != nil {
+		return nil, err
+	}
+	member, err := describe(cfg, passphrase, l.governance())
+	if err != nil {
+		return nil, err
+	}
+	res.Fingerprint = roster.BureauFingerprint(member)
+	return res, nil
+}
+
+func (o *InitOptions) config() (Config, error) {
+	cfg := DefaultConfig()
+	cfg.Dir, cfg.Bureau, cfg.Federation = o.Dir, o.Bureau, o.Federation
+	if o.Replica != "" {
+		cfg.Replica = o.Replica
+	}
+	for _, listen := range []struct {
+		to    *string
+		given string
+	}{{&cfg.MeshListen, o.MeshListen}, {&cfg.LocalListen, o.LocalListen}} {
+		*listen.to = listen.given
+		if listen.given == "" {
+			address, err := freeLoopback()
+			if err != nil {
+				return cfg, fmt.Errorf("no free loopback port: %w", err)
+			}
+			*listen.to = address
+		}
+	}
+	cfg.Advertise = o.Advertise
+	if cfg.Advertise == "" {
+		cfg.Advertise = cfg.MeshListen
+	}
+	if o.OfficerAgency == "" {
+		o.OfficerAgency = "border-police"
+	}
+	if len(o.OfficerPurposes) == 0 {
+		o.OfficerPurposes = []recordv1.Purpose{recordv1.Purpose_PURPOSE_BORDER_CONTROL, recordv1.Purpose_PURPOSE_POLICE_CHECK}
+	}
+	return cfg, cfg.Validate()
+}
+
+// claim makes the folder, or takes it if it is empty.
+func claim(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return os.MkdirAll(dir, 0o700)
+	case err != nil:
+		return err
+	case len(entries) > 0:
+		return fmt.Errorf("%s: the folder is not empty: name a new one, nothing is overwritten", dir)
+	default:
+		return os.Chmod(dir, 0o700)
+	}
+}
+
+// freeLoopback returns a loopback address with a port that is free now.
+func freeLoopback() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// newPassphrase makes a passphrase of 160 random bits, in groups that can be read aloud.
+func newPassphrase() []byte {
+	b := make([]byte, 20)
+	rand.Read(b) // never fails (crypto/rand, since Go 1.24)
+	text := base32.StdEncoding.EncodeToString(b)
+	var groups []string
+	for ; len(text) > 4; text = text[4:] {
+		groups = append(groups, text[:4])
+	}
+	return []byte(strings.Join(append(groups, text), "-"))
+}
+
+func makeKeys(l layout, passphrase []byte) error {
+	for _, path := range []string{l.messageKey(), l.logKey()} {
+		key, err := signing.GenerateKey(rand.Reader)
+		if err != nil {
+			return err
+		}
+		if err := signing.WriteKey(path, key); err != nil {
+			return err
+		}
+	}
+	key, err := signing.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	return signing.WriteEncryptedKey(GovernanceKey(l.governance()), key, passphrase)
+}
+
+// issueFirst issues the node's certificate and those of the first operator and officer.
+func issueFirst(ctx context.Context, l layout, cfg Config, o InitOptions) (err error) {
+	ca, err := authority.Open(ctx, authority.Options{Dir: l.authority(), Bureau: cfg.Bureau, Federation: cfg.Federation, Now: o.Now})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ca.Close()) }()
+	issue := func(id identity.Identity, dir string, sign func(csr []byte) ([]*x509.Certificate, error)) error {
+		key, csr, err := mtls.NewRequest(id)
+		if err != nil {
+			return err
+		}
+		chain, err := sign(csr)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		return mtls.SaveLeaf(dir, chain, key)
+	}
+	self := identity.Node(cfg.Federation, cfg.Bureau, cfg.Replica)
+	err = issue(self, l.channel(), func(csr []byte) ([]*x509.Certificate, error) {
+		return ca.IssueNode(ctx, cfg.Replica, csr)
+	})
+	if err != nil {
+		return fmt.Errorf("node certificate: %w", err)
+	}
+	for _, client := range []struct {
+		name string
+		id   identity.Identity
+	}{
+		{OperatorClient, identity.Client(cfg.Federation, cfg.Bureau, bureauAgency, identity.RoleOperator, "operator-1", nil)},
+		{OfficerClient, identity.Client(cfg.Federation, cfg.Bureau, o.OfficerAgency, identity.RoleOfficer, "officer-1", o.OfficerPurposes)},
+	} {
+		err := issue(client.id, l.client(client.name), func(csr []byte) ([]*x509.Certificate, error) {
+			chain, err := ca.IssueClient(ctx, client.id, csr)
+			return WithRoot(chain, ca.Root()), err
+		})
+		if err != nil {
+			return fmt.Errorf("certificate of the %s: %w", client.name, err)
+		}
+	}
+	return nil
+}
+
+// WithRoot appends the root to a client's chain, so that the one file also says whom the client
+// trusts: the nodes of its own bureau.
+func WithRoot(chain []*x509.Certificate, root *x509.Certificate) []*x509.Certificate {
+	for _, c := range chain {
+		if c.Equal(root) {
+			return chain
+		}
+	}
+	return append(chain, root)
+}
+
+// describe is how the bureau would stand in a roster. The governance key is needed for its
+// public half, which lies nowhere else.
+func describe(cfg Config, passphrase []byte, governance string) (*rosterv1.Bureau, error) {
+	l := layout{cfg.Dir}
+	root, err := ReadRoot(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	message, err := signing.ReadKey(l.messageKey())
+	if err != nil {
+		return nil, err
+	}
+	log, err := signing.ReadKey(l.logKey())
+	if err != nil {
+		return nil, err
+	}
+	gov, err := signing.ReadEncryptedKey(GovernanceKey(governance), passphrase)
+	if err != nil {
+		return nil, err
+	}
+	key := func(usage rosterv1.KeyUsage, private ed25519.PrivateKey) *rosterv1.Key {
+		return &rosterv1.Key{Usage: usage, Algorithm: "ed25519", Key: private.Public().(ed25519.PublicKey)}
+	}
+	return &rosterv1.Bureau{
+		Bureau:  string(cfg.Bureau),
+		Address: cfg.Advertise,
+		CaRoots: [][]byte{root.Raw},
+		Keys: []*rosterv1.Key{
+			key(rosterv1.KeyUsage_KEY_USAGE_MESSAGE, message),
+			key(rosterv1.KeyUsage_KEY_USAGE_LOG, log),
+			key(rosterv1.KeyUsage_KEY_USAGE_GOVERNANCE, gov),
+		},
+	}, nil
+}
+
+// JoinRequest makes the node's wish to be in the roster, signed by its governance key, and
+// returns it with the bureau's fingerprint.
+func JoinRequest(cfg Config, governance string, passphrase []byte, now time.Time) (*signedv1.Signed, string, error) {
+	member, err := describe(cfg, passphrase, governance)
+	if err != nil {
+		return nil, "", err
+	}
+	g, err := Governor(cfg, governance, passphrase)
+	if err != nil {
+		return nil, "", err
+	}
+	join, err := roster.NewJoinRequest(cfg.Federation, member, now, g)
+	return join, roster.BureauFingerprint(member), err
+}
+
+// Governor opens the governance key.
+func Governor(cfg Config, governance string, passphrase []byte) (*signing.Governor, error) {
+	key, err := signing.ReadEncryptedKey(GovernanceKey(governance), passphrase)
+	if err != nil {
+		return nil, err
+	}
+	return signing.NewGovernor(cfg.Federation, cfg.Bureau, key), nil
+}

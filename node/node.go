@@ -1,0 +1,417 @@
+// Package node is one bureau's running node: it wires the parts of the house and decides
+// nothing.
+//
+// It is not the parts: what may pass is decided in federation/policy and held in node/gate,
+// what is found in node/match, who is believed in pki. It has two listeners, mesh for other
+// bureaus and local for the own people, and no service is on both.
+//
+// One flow: Init makes a node's folder, LoadConfig reads it, New opens store, authority, roster
+// and policies, Start serves, and Stop ends it in order: first nothing new comes in, then what
+// is under way ends, then the store closes.
+package node
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/entente-mesh/entente/federation/ask"
+	"github.com/entente-mesh/entente/federation/members"
+	"github.com/entente-mesh/entente/federation/peers"
+	"github.com/entente-mesh/entente/federation/policy"
+	"github.com/entente-mesh/entente/federation/server"
+	"github.com/entente-mesh/entente/node/gate"
+	"github.com/entente-mesh/entente/node/records"
+	"github.com/entente-mesh/entente/node/screening"
+	"github.com/entente-mesh/entente/node/store"
+	"github.com/entente-mesh/entente/pki/authority"
+	"github.com/entente-mesh/entente/pki/identity"
+	"github.com/entente-mesh/entente/pki/mtls"
+	"github.com/entente-mesh/entente/pki/roster"
+	"github.com/entente-mesh/entente/pki/signing"
+)
+
+// Options are what a node gets from outside its folder.
+type Options struct {
+	// Version is the program's, for status.
+	Version string
+	// Logger is where the node logs. Nil: nowhere.
+	Logger *slog.Logger
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Node is one bureau's node.
+type Node struct {
+	cfg    Config
+	layout layout
+	opts   Options
+	log    *slog.Logger
+	now    func() time.Time
+	began  time.Time
+
+	store       *store.Store
+	authority   *authority.Authority
+	leaf        *mtls.Leaf
+	book        *roster.Book
+	signer      *signing.Signer
+	verifier    *signing.Verifier
+	policy      *policy.Live
+	gate        *gate.Gate
+	importer    *records.Importer
+	holdings    *screening.Holdings
+	connections *mtls.Connections
+	pool        *peers.Pool
+	members     *members.Members // nil without gossip
+	screening   *screening.Screening
+	mesh        *server.Server
+	local       *grpc.Server
+
+	meshListener, localListener net.Listener
+
+	background sync.WaitGroup
+	end        context.CancelFunc // ends the background
+	stopOnce   sync.Once
+	stopped    error
+	failed     chan error // a listener that ended by itself
+}
+
+// New opens a node's folder and wires its parts, in the order in which they rest on each other.
+// Nothing is served yet. Stop must be called whatever happens next.
+func New(ctx context.Context, cfg Config, opts Options) (n *Node, err error) {
+	n = &Node{cfg: cfg, layout: layout{cfg.Dir}, opts: opts, log: opts.Logger, now: opts.Now, failed: make(chan error, 2)}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	if n.now == nil {
+		n.now = time.Now
+	}
+	n.began = n.now()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.closeParts())
+			n = nil
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		n.openStore, n.openPKI, n.openPolicy, n.newGate, n.loadHoldings, n.newPeers, n.newScreening, n.newMesh, n.newLocal,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+func (n *Node) openStore(ctx context.Context) error {
+	if err := os.MkdirAll(n.layout.spool(), 0o700); err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, store.Config{Path: n.layout.store(), Now: n.now})
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	n.store = s
+	return nil
+}
+
+func (n *Node) openPKI(ctx context.Context) error {
+	ca, err := authority.Open(ctx, authority.Options{
+		Dir: n.layout.authority(), Bureau: n.cfg.Bureau, Federation: n.cfg.Federation, Now: n.now, Logger: n.log,
+	})
+	if err != nil {
+		return fmt.Errorf("certificate authority: %w", err)
+	}
+	n.authority = ca
+	if n.leaf, err = mtls.LoadLeaf(n.layout.channel()); err != nil {
+		return fmt.Errorf("node certificate: %w", err)
+	}
+	key, err := signing.ReadKey(n.layout.messageKey())
+	if err != nil {
+		return fmt.Errorf("message key: %w", err)
+	}
+	n.signer = signing.NewSigner(n.cfg.Federation, n.cfg.Bureau, key)
+	if n.book, err = roster.OpenBook(n.layout.roster(), n.cfg.Federation, n.cfg.Bureau, n.now); err != nil {
+		return fmt.Errorf("roster: %w", err)
+	}
+	n.verifier = signing.NewVerifier(n.cfg.Federation, n.book, n.now)
+	n.connections = &mtls.Connections{}
+	// A node that was off for longer than its leaf's life helps itself before it serves.
+	if !n.now().Before(n.leaf.X509().NotAfter) {
+		return n.renewer().Renew(ctx)
+	}
+	return nil
+}
+
+func (n *Node) renewer() *mtls.Renewer {
+	return &mtls.Renewer{
+		Leaf:     n.leaf,
+		Identity: identity.Node(n.cfg.Federation, n.cfg.Bureau, n.cfg.Replica),
+		Issue: func(ctx context.Context, csr []byte) ([]*x509.Certificate, error) {
+			return n.authority.IssueNode(ctx, n.cfg.Replica, csr)
+		},
+		Dir:    n.layout.channel(),
+		Now:    n.now,
+		Logger: n.log,
+	}
+}
+
+func (n *Node) openPolicy(context.Context) error {
+	set, err := policy.Load(os.DirFS(n.layout.policies()))
+	if err != nil {
+		return fmt.Errorf("policies: %w", err)
+	}
+	n.policy = policy.NewLive(set)
+	return nil
+}
+
+func (n *Node) newGate(context.Context) error {
+	n.gate = gate.New(gate.Config{
+		Self: n.cfg.Bureau, Federation: n.cfg.Federation, Policy: n.policy.Set, Books: books{n.store}, Now: n.now, Logger: n.log,
+	})
+	return nil
+}
+
+func (n *Node) loadHoldings(ctx context.Context) error {
+	n.holdings = screening.NewHoldings(n.cfg.Bureau, n.store, n.now, n.log)
+	fitter, err := records.NewFitter(n.cfg.Bureau)
+	if err != nil {
+		return err
+	}
+	n.importer = &records.Importer{Store: n.store, Fitter: fitter, Written: n.holdings.Poke}
+	return n.holdings.Load(ctx)
+}
+
+func (n *Node) newPeers(context.Context) error {
+	pool, err := peers.New(peers.Config{
+		Self: n.cfg.Bureau,
+		DialOptions: func(b identity.Bureau) []grpc.DialOption {
+			return mtls.MeshClient(n.leaf, n.book, b, n.tlsOptions()).DialOptions()
+		},
+		Offers:        n.verifier,
+		RosterVersion: n.rosterVersion,
+		Described:     n.described,
+		Now:           n.now,
+		Logger:        n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.pool = pool
+	if !n.cfg.Gossip {
+		return nil
+	}
+	n.members, err = members.New(members.Config{
+		Self:          n.cfg.Bureau,
+		Replica:       n.cfg.Replica,
+		Federation:    n.cfg.Federation,
+		Advertise:     n.cfg.Advertise,
+		Conn:          n.gossipConn,
+		Roster:        n.gossipRoster,
+		Sign:          n.signer.MemberMeta,
+		Verify:        n.verifier.MemberMeta,
+		PeerOf:        peerOf,
+		RosterVersion: n.rosterVersion,
+		OnAlive:       n.pool.Kick,
+		Now:           n.now,
+		Logger:        n.log,
+	})
+	return err
+}
+
+func (n *Node) newScreening(context.Context) error {
+	asker, err := ask.New(ask.Config{
+		Self:     n.cfg.Bureau,
+		Peers:    n.pool,
+		Signer:   n.signer,
+		Books:    asksOut{n.gate},
+		Verifier: n.verifier,
+		Now:      n.now,
+		Logger:   n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.screening = screening.New(screening.Config{
+		Self: n.cfg.Bureau, Gate: n.gate, Holdings: n.holdings, Asker: asker, Mesh: meshView{n},
+		Patience: n.cfg.AskTimeout, MaxCandidates: n.cfg.MaxCandidates, Now: n.now, Logger: n.log,
+	})
+	return nil
+}
+
+func (n *Node) newMesh(context.Context) error {
+	var extra func(grpc.ServiceRegistrar)
+	if n.members != nil {
+		extra = n.members.Register
+	}
+	srv, err := server.New(server.Config{
+		Self:      n.cfg.Bureau,
+		Creds:     mtls.MeshServer(n.leaf, n.book, n.tlsOptions()),
+		Admission: server.Admission{Unary: mtls.UnaryServerInterceptor(), Stream: mtls.StreamServerInterceptor()},
+		Identity:  peerOf,
+		Verifier:  n.verifier,
+		Signer:    n.signer,
+		Answerer:  answerer{n.gate, n.holdings},
+		Offerer:   offerer{n},
+		Memory:    n.store,
+		Rosters:   rosters{n},
+		Extra:     extra,
+		Now:       n.now,
+		MaxSkew:   n.cfg.ClockSkew,
+		Logger:    n.log,
+	})
+	n.mesh = srv
+	return err
+}
+
+func (n *Node) tlsOptions() mtls.Options {
+	return mtls.Options{Connections: n.connections, Now: n.now, Logger: n.log}
+}
+
+func (n *Node) rosterVersion() uint64 {
+	if v := n.book.Current(); v != nil {
+		return v.Version()
+	}
+	return 0
+}
+
+// Start binds both listeners and serves. It returns when calls are accepted.
+func (n *Node) Start(ctx context.Context) error {
+	var err error
+	if n.meshListener, err = net.Listen("tcp", n.cfg.MeshListen); err != nil {
+		return fmt.Errorf("mesh_listen %s: %w", n.cfg.MeshListen, err)
+	}
+	if n.localListener, err = net.Listen("tcp", n.cfg.LocalListen); err != nil {
+		return fmt.Errorf("local_listen %s: %w", n.cfg.LocalListen, err)
+	}
+	// The background must outlive the caller's context: Stop ends it, in order.
+	background, end := context.WithCancel(context.WithoutCancel(ctx))
+	n.end = end
+	n.syncPeers()
+	n.run(func() { _ = n.renewer().Run(background) })
+	n.run(func() { n.followRoster(background) })
+	n.run(func() { n.sweepConnections(background) })
+	n.run(func() { n.holdings.Follow(background) })
+	n.run(func() { n.forgetAsks(background) })
+	if n.members != nil {
+		if err := n.members.Start(background); err != nil {
+			return fmt.Errorf("gossip: %w", err)
+		}
+	}
+	n.run(func() { n.serve(n.mesh.Serve, n.meshListener, "mesh") })
+	n.run(func() { n.serve(n.local.Serve, n.localListener, "local") })
+	n.log.InfoContext(ctx, "node started", slog.String("bureau", string(n.cfg.Bureau)),
+		slog.String("mesh", n.cfg.MeshListen), slog.String("local", n.cfg.LocalListen), slog.Uint64("roster", n.rosterVersion()))
+	return nil
+}
+
+func (n *Node) run(f func()) { n.background.Go(f) }
+
+func (n *Node) serve(serve func(net.Listener) error, l net.Listener, name string) {
+	if err := serve(l); err != nil {
+		n.failed <- fmt.Errorf("%s listener: %w", name, err)
+	}
+}
+
+// Wait waits until ctx ends or a listener fails, and stops the node.
+func (n *Node) Wait(ctx context.Context) error {
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-n.failed:
+	}
+	return errors.Join(err, n.Stop())
+}
+
+// stopPatience is how long calls under way may take to end when the node stops.
+const stopPatience = 5 * time.Second
+
+// Stop ends the node in order: nothing new comes in, what is under way ends or is cut after
+// five seconds, the background ends, the parts close. It may be called again.
+func (n *Node) Stop() error {
+	n.stopOnce.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+		defer cancel()
+		var wait sync.WaitGroup
+		if n.local != nil {
+			wait.Go(func() { stopGracefully(ctx, n.local) })
+		}
+		if n.members != nil {
+			// Gossip streams end with gossip; the mesh listener waits for its streams.
+			wait.Go(n.members.Stop)
+		}
+		if n.mesh != nil {
+			wait.Go(func() { n.mesh.Stop(ctx) })
+		}
+		wait.Wait()
+		if n.end != nil {
+			n.end()
+		}
+		n.stopped = n.closeParts()
+	})
+	return n.stopped
+}
+
+// stopGracefully lets calls under way end until ctx does.
+func stopGracefully(ctx context.Context, s *grpc.Server) {
+	done := make(chan struct{})
+	go func() {
+		s.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.Stop()
+		<-done
+	}
+}
+
+// closeParts closes what New opened, last first.
+func (n *Node) closeParts() error {
+	if n.pool != nil {
+		n.pool.Close()
+	}
+	n.background.Wait()
+	var errs []error
+	for _, l := range []net.Listener{n.meshListener, n.localListener} {
+		if l != nil {
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if n.authority != nil {
+		errs = append(errs, n.authority.Close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Config is the node's configuration.
+func (n *Node) Config() Config { return n.cfg }
+
+// syncPeers tells the pool who is in the roster now.
+func (n *Node) syncPeers() {
+	var wanted []peers.Member
+	if view := n.book.Current(); view != nil && !view.Expired(n.now()) {
+		for _, b := range view.Bureaus() {
+			m, _ := view.Member(b)
+			_, _, distrusted := n.book.Distrusted(b)
+			wanted = append(wanted, peers.Member{Bureau: b, Address: m.Address, Distrusted: distrusted})
+		}
+	}
+	wanted = slices.DeleteFunc(wanted, func(m peers.Member) bool { return m.Bureau == n.cfg.Bureau })
+	n.pool.Sync(wanted)
+}

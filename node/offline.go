@@ -1,0 +1,26 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/entente-mesh/entente/node/records"
+	"github.com/entente-mesh/entente/node/store"
+)
+
+// Running tells whether a node runs on the folder: whether its store is in use.
+func Running(dir string) (bool, error) { return store.InUse(layout{dir}.store()) }
+
+// OpenImporter opens the store of a node that does not run, for an import, and a function that
+// closes it. store.ErrLocked says that the node does run.
+func OpenImporter(ctx context.Context, cfg Config, now func() time.Time) (*records.Importer, func() error, error) {
+	fitter, err := records.NewFitter(cfg.Bureau)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := store.Open(ctx, store.Config{Path: layout{cfg.Dir}.store(), Now: now})
+	if err != nil {
+		return nil, nil, err
+	}
+	return &records.Importer{Store: s, Fitter: fitter}, s.Close, nil
+}

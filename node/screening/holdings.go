@@ -1,0 +1,201 @@
+package screening
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/entente-mesh/entente/federation/fault"
+	"github.com/entente-mesh/entente/node/gate"
+	"github.com/entente-mesh/entente/node/match"
+	"github.com/entente-mesh/entente/node/store"
+	"github.com/entente-mesh/entente/pki/identity"
+	hitv1 "github.com/entente-mesh/entente/proto/gen/entente/hit/v1"
+	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
+	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
+	screeningv1 "github.com/entente-mesh/entente/proto/gen/entente/screening/v1"
+)
+
+// Records is what holdings need of the store.
+type Records interface {
+	FindDocuments(ctx context.Context, l store.DocumentLookup) ([]*recordv1.Record, error)
+	Changes(ctx context.Context, after int64, limit int, collections ...string) ([]store.Change, error)
+}
+
+// Holdings searches the own records: documents in the store by their keys, persons in an index
+// in memory that follows the store by its change sequence.
+type Holdings struct {
+	self    identity.Bureau
+	records Records
+	persons *match.Persons
+	now     func() time.Time
+	logger  *slog.Logger
+	poke    chan struct{}
+	seq     atomic.Int64
+}
+
+// followInterval is how often the index looks for changes when nobody pokes it: a bound on how
+// long a withdrawal on another replica goes unseen.
+const followInterval = 500 * time.Millisecond
+
+// followBatch is how many changes are taken over at once.
+const followBatch = 2000
+
+// NewHoldings returns holdings over the own records, with an empty index: call Load.
+func NewHoldings(self identity.Bureau, records Records, now func() time.Time, logger *slog.Logger) *Holdings {
+	if now == nil {
+		now = time.Now
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &Holdings{
+		self: self, records: records, persons: match.NewPersons(match.Options{}), now: now, logger: logger,
+		poke: make(chan struct{}, 1),
+	}
+}
+
+// Load brings the index up to the store's newest change.
+func (h *Holdings) Load(ctx context.Context) error {
+	for {
+		changes, err := h.records.Changes(ctx, h.seq.Load(), followBatch, gate.Persons)
+		if err != nil {
+			return fmt.Errorf("index of persons: %w", err)
+		}
+		if len(changes) == 0 {
+			return nil
+		}
+		for _, c := range changes {
+			if c.Record == nil {
+				h.persons.Remove(c.RecordID)
+			} else {
+				h.persons.Put(c.RecordID, c.Record)
+			}
+			h.seq.Store(c.Seq)
+		}
+	}
+}
+
+// Follow keeps the index up to date until ctx ends.
+func (h *Holdings) Follow(ctx context.Context) {
+	tick := time.NewTicker(followInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.poke:
+		case <-tick.C:
+		}
+		if err := h.Load(ctx); err != nil && ctx.Err() == nil {
+			h.logger.ErrorContext(ctx, "the index of persons lags behind the store", slog.Any("error", err))
+		}
+	}
+}
+
+// Poke says that the store has changed.
+func (h *Holdings) Poke() {
+	select {
+	case h.poke <- struct{}{}:
+	default:
+	}
+}
+
+// SearchDocuments implements gate.Searcher.
+func (h *Holdings) SearchDocuments(ctx context.Context, q *queryv1.DocumentQuery, limit int) ([]gate.Found, error) {
+	keys := match.DocumentKeys(q.GetNumber())
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	recs, err := h.records.FindDocuments(ctx, store.DocumentLookup{Keys: keys})
+	if err != nil {
+		return nil, err
+	}
+	now := h.now()
+	var found []gate.Found
+	for _, rec := range recs {
+		c, ok := match.ScoreDocument(q, rec)
+		if !ok || expired(rec, now) {
+			continue
+		}
+		found = append(found, gate.Found{Record: rec, Hit: hitOf(h.self, c, now)})
+	}
+	slices.SortStableFunc(found, func(a, b gate.Found) int { return cmp.Compare(b.Hit.GetScore(), a.Hit.GetScore()) })
+	return found[:min(limit, len(found))], nil
+}
+
+// SearchPersons implements gate.Searcher.
+func (h *Holdings) SearchPersons(_ context.Context, q *queryv1.PersonQuery, limit int) ([]gate.Found, error) {
+	now := h.now()
+	var found []gate.Found
+	for _, c := range h.persons.Search(q, limit) {
+		if expired(c.Record, now) {
+			continue
+		}
+		found = append(found, gate.Found{Record: c.Record, Hit: hitOf(h.self, c, now)})
+	}
+	return found, nil
+}
+
+// Persons is how many persons the index holds.
+func (h *Holdings) Persons() int { return h.persons.Len() }
+
+// expired tells whether a record may not be used any more, at home or abroad.
+func expired(rec *recordv1.Record, now time.Time) bool {
+	until := rec.GetStewardship().GetExpiresAt()
+	return until != nil && !now.Before(until.AsTime())
+}
+
+// atHome is what the own records say of a check.
+type atHome struct {
+	hits   []*hitv1.Hit
+	status *screeningv1.BureauStatus
+}
+
+// home looks into the own records. If they cannot be searched, there is no answer at all.
+func (s *Screening) home(ctx context.Context, subject *subject) (atHome, error) {
+	began := s.cfg.Now()
+	out := atHome{status: &screeningv1.BureauStatus{
+		Bureau:  string(s.cfg.Self),
+		Status:  queryv1.Status_STATUS_NO_HIT,
+		Settled: screeningv1.Settled_SETTLED_LOCAL,
+	}}
+	var found []gate.Found
+	if d := subject.traveller.GetDocument(); d != nil {
+		docs, err := s.cfg.Holdings.SearchDocuments(ctx, d, s.cfg.MaxCandidates)
+		if err != nil {
+			return out, s.unsearchable(ctx, err)
+		}
+		found = append(found, docs...)
+		out.status.Collections = append(out.status.Collections, gate.Documents)
+	}
+	if p := subject.traveller.GetPerson(); p != nil {
+		persons, err := s.cfg.Holdings.SearchPersons(ctx, p, s.cfg.MaxCandidates)
+		if err != nil {
+			return out, s.unsearchable(ctx, err)
+		}
+		found = append(found, persons...)
+		out.status.Collections = append(out.status.Collections, gate.Persons)
+	}
+	for _, f := range found {
+		out.hits = append(out.hits, f.Hit)
+	}
+	if len(out.hits) > 0 {
+		out.status.Status = queryv1.Status_STATUS_HIT
+	}
+	out.status.Elapsed = durationpb.New(s.cfg.Now().Sub(began))
+	return out, nil
+}
+
+func (s *Screening) unsearchable(ctx context.Context, err error) error {
+	s.cfg.Logger.ErrorContext(ctx, "the own records cannot be searched", slog.Any("error", err))
+	return fault.New(codes.Unavailable, fault.SearchFailed, "",
+		"the node cannot search its own records now. Tell your operator, and check by other means meanwhile")
+}

@@ -1,0 +1,208 @@
+// Package screening is the check: may this traveller, with this document, pass?
+//
+// It parses what the post read, asks the gate whether the agency may check this for this
+// purpose, looks at home, asks the bureaus concerned and nobody else, merges what comes back and
+// gives a verdict. It also is what answers when another bureau asks (Holdings). It decides no
+// permission (node/gate), scores nothing (node/match) and speaks no network (federation/ask).
+//
+// One flow: Check > read > gate.Check > Holdings > concerned > Asker.Ask > merge > gate.Checked >
+// answer. A bureau's failure is a status, never an error; silence never looks like "no hit".
+package screening
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/entente-mesh/entente/federation/ask"
+	"github.com/entente-mesh/entente/node/gate"
+	"github.com/entente-mesh/entente/pki/identity"
+	hitv1 "github.com/entente-mesh/entente/proto/gen/entente/hit/v1"
+	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
+	screeningv1 "github.com/entente-mesh/entente/proto/gen/entente/screening/v1"
+)
+
+// Asker asks other bureaus, in parallel, and returns one result a target.
+type Asker interface {
+	Ask(ctx context.Context, q ask.Question) []ask.Result
+}
+
+// Mesh is what screening needs to know of the other bureaus.
+type Mesh interface {
+	// Bureaus are the members of the roster in force but for the own bureau and those distrusted.
+	Bureaus() []identity.Bureau
+	// RosterVersion is the version of the roster in force; 0 without one.
+	RosterVersion() uint64
+	// Offer is what a bureau last said that it offers; known is false if it has not said so, or
+	// no longer holds to it.
+	Offer(b identity.Bureau) (offer *queryv1.Offer, known bool)
+}
+
+// Config is what screening is made of.
+type Config struct {
+	Self     identity.Bureau
+	Gate     *gate.Gate
+	Holdings *Holdings
+	Asker    Asker
+	Mesh     Mesh
+	// Patience is how long a check waits for other bureaus, unless the caller says less.
+	Patience time.Duration
+	// MaxCandidates is how many hits a collection returns at the most.
+	MaxCandidates int
+	Now           func() time.Time
+	Logger        *slog.Logger
+}
+
+// Screening makes checks. It is safe for concurrent use.
+type Screening struct {
+	cfg Config
+}
+
+// New returns a Screening.
+func New(cfg Config) *Screening {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.MaxCandidates <= 0 {
+		cfg.MaxCandidates = 10
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = 2 * time.Second
+	}
+	return &Screening{cfg: cfg}
+}
+
+// Check makes one check for a client of the own country. Its errors are gRPC status errors:
+// INVALID_ARGUMENT if there is nothing to check, PERMISSION_DENIED by policy, UNAVAILABLE if the
+// own node cannot search or keep its books.
+func (s *Screening) Check(ctx context.Context, client identity.Identity, req *screeningv1.CheckRequest) (*screeningv1.CheckResponse, error) {
+	began := s.cfg.Now()
+	subject, err := s.read(req)
+	if err != nil {
+		return nil, err
+	}
+	checkID := uuid.NewString()
+	permit, err := s.cfg.Gate.Check(ctx, checkID, client, req.GetJustification())
+	if err != nil {
+		return nil, err
+	}
+	resp := &screeningv1.CheckResponse{
+		CheckId:   checkID,
+		Reference: req.GetReference(),
+		Problems:  subject.problems,
+		CheckedAt: timestamppb.New(began),
+		Traveller: subject.traveller,
+	}
+	local, err := s.home(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	resp.Hits = local.hits
+	resp.Bureaus = append(resp.Bureaus, local.status)
+
+	targets := s.concerned(client, req.GetJustification(), subject)
+	if len(targets) > 0 {
+		askCtx, cancel := context.WithTimeout(ctx, s.patience(req))
+		results := s.cfg.Asker.Ask(askCtx, s.question(client, req, subject, targets))
+		cancel()
+		merge(resp, results)
+	}
+	sortHits(resp.GetHits(), s.cfg.Self)
+	resp.Verdict = Verdict(resp.GetBureaus())
+	resp.Advice = advice(resp, permit.Obligations.Advice)
+	resp.Elapsed = durationpb.New(s.cfg.Now().Sub(began))
+	if err := s.cfg.Gate.Checked(ctx, checkID, client, req.GetJustification().GetPurpose(), permit, outcome(resp)); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// patience is how long other bureaus are waited for: what the caller says, but no longer than
+// the node's own bound.
+func (s *Screening) patience(req *screeningv1.CheckRequest) time.Duration {
+	if p := req.GetPatience(); p != nil && p.AsDuration() > 0 {
+		return min(p.AsDuration(), s.cfg.Patience)
+	}
+	return s.cfg.Patience
+}
+
+func (s *Screening) question(client identity.Identity, req *screeningv1.CheckRequest, subject *subject, targets []ask.Target) ask.Question {
+	given := req.GetRequester()
+	return ask.Question{
+		Requester: &queryv1.Requester{
+			Bureau:      string(client.Bureau),
+			Agency:      client.Agency,
+			Role:        string(client.Role),
+			Unit:        given.GetUnit(),
+			Officer:     given.GetOfficer(),
+			Workstation: given.GetWorkstation(),
+			OnBehalfOf:  given.GetOnBehalfOf(),
+		},
+		Justification: req.GetJustification(),
+		Document:      subject.traveller.GetDocument(),
+		Person:        subject.traveller.GetPerson(),
+		MaxCandidates: uint32(s.cfg.MaxCandidates),
+		RosterVersion: s.cfg.Mesh.RosterVersion(),
+		Targets:       targets,
+	}
+}
+
+// merge adds what the other bureaus said.
+func merge(resp *screeningv1.CheckResponse, results []ask.Result) {
+	for _, r := range results {
+		status := &screeningv1.BureauStatus{
+			Bureau:      string(r.Bureau),
+			Status:      r.Status,
+			Settled:     screeningv1.Settled_SETTLED_ASK,
+			Elapsed:     durationpb.New(r.Elapsed),
+			Rules:       r.Rules,
+			Collections: r.Collections,
+			Reason:      r.Reason,
+			Optional:    r.Optional,
+			AskId:       r.AskID,
+		}
+		if !r.Since.IsZero() {
+			status.Since = timestamppb.New(r.Since)
+		}
+		resp.Bureaus = append(resp.Bureaus, status)
+		resp.Hits = append(resp.Hits, r.Hits...)
+	}
+	slices.SortStableFunc(resp.GetBureaus()[1:], func(a, b *screeningv1.BureauStatus) int {
+		return strings.Compare(a.GetBureau(), b.GetBureau())
+	})
+}
+
+// sortHits puts the surest first; among equals the own record, then by bureau and id, so that
+// the same check gives the same order.
+func sortHits(hits []*hitv1.Hit, self identity.Bureau) {
+	slices.SortStableFunc(hits, func(a, b *hitv1.Hit) int {
+		if a.GetBand() != b.GetBand() {
+			return int(b.GetBand()) - int(a.GetBand())
+		}
+		if own := a.GetBureau() == string(self); own != (b.GetBureau() == string(self)) {
+			if own {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.GetBureau(), b.GetBureau())
+	})
+}
+
+func outcome(resp *screeningv1.CheckResponse) []string {
+	out := make([]string, 0, len(resp.GetBureaus())+1)
+	out = append(out, strings.TrimPrefix(resp.GetVerdict().String(), "VERDICT_"))
+	for _, b := range resp.GetBureaus() {
+		out = append(out, b.GetBureau()+"="+strings.TrimPrefix(b.GetStatus().String(), "STATUS_"))
+	}
+	return out
+}

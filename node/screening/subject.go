@@ -1,0 +1,117 @@
+package screening
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/entente-mesh/entente/federation/fault"
+	"github.com/entente-mesh/entente/node/formats/mrz"
+	"github.com/entente-mesh/entente/pki/identity"
+	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
+	screeningv1 "github.com/entente-mesh/entente/proto/gen/entente/screening/v1"
+)
+
+// subject is who and what is checked, as read.
+type subject struct {
+	traveller *screeningv1.Traveller
+	problems  []*screeningv1.Problem
+}
+
+// read makes the subject of a request: from the MRZ, or from what is given in fields.
+func (s *Screening) read(req *screeningv1.CheckRequest) (*subject, error) {
+	out := &subject{traveller: &screeningv1.Traveller{}}
+	if req.GetMrz() != "" {
+		if req.GetDocument() != nil || req.GetPerson() != nil {
+			return nil, fault.New(codes.InvalidArgument, fault.MalformedRequest, "mrz",
+				"give either the MRZ or document and person in fields, not both")
+		}
+		return out, s.readMRZ(req.GetMrz(), out)
+	}
+	if d := req.GetDocument(); d != nil {
+		d = proto.Clone(d).(*queryv1.DocumentQuery)
+		if strings.TrimSpace(d.GetNumber()) == "" {
+			return nil, fault.New(codes.InvalidArgument, fault.MalformedRequest, "document.number", "the document has no number: give it")
+		}
+		if d.GetIssuer() != "" {
+			if !identity.KnownCode(d.GetIssuer()) {
+				return nil, fault.New(codes.InvalidArgument, fault.UnknownCountry, "document.issuer",
+					fmt.Sprintf("the issuer %s is neither an ISO 3166-1 alpha-3 code nor one of Doc 9303-3: correct it, or leave it out.", d.GetIssuer()))
+			}
+			if b, ok := identity.BureauOfIssuer(d.GetIssuer()); ok {
+				d.Issuer = string(b)
+			}
+		}
+		out.traveller.Document = d
+	}
+	if p := req.GetPerson(); p != nil {
+		if strings.TrimSpace(p.GetName()+p.GetPrimary()+p.GetSecondary()) == "" {
+			return nil, fault.New(codes.InvalidArgument, fault.MalformedRequest, "person.name", "the person has no name: give it")
+		}
+		if p.GetNationality() != "" && !identity.KnownCode(p.GetNationality()) {
+			return nil, fault.New(codes.InvalidArgument, fault.UnknownCountry, "person.nationality",
+				fmt.Sprintf("the nationality %s is neither an ISO 3166-1 alpha-3 code nor one of Doc 9303-3: correct it, or leave it out.", p.GetNationality()))
+		}
+		if err := checkBirthDate(p.GetBirthDate()); err != nil {
+			return nil, err
+		}
+		out.traveller.Person = proto.Clone(p).(*queryv1.PersonQuery)
+	}
+	if out.traveller.GetDocument() == nil && out.traveller.GetPerson() == nil {
+		return nil, fault.New(codes.InvalidArgument, fault.NothingAsked, "mrz",
+			"there is nothing to check: give the MRZ, a document or a person")
+	}
+	return out, nil
+}
+
+func checkBirthDate(date string) error {
+	if date == "" {
+		return nil
+	}
+	for _, layout := range []string{"2006", "2006-01", time.DateOnly} {
+		if _, err := time.Parse(layout, date); err == nil {
+			return nil
+		}
+	}
+	return fault.New(codes.InvalidArgument, fault.MalformedRequest, "person.birth_date",
+		"the birth date is no date of the calendar: write YYYY, YYYY-MM or YYYY-MM-DD")
+}
+
+// readMRZ fills the subject from a machine-readable zone. What is wrong with it is named and
+// does not stop the check: a passport that is read badly belongs to a traveller all the same.
+func (s *Screening) readMRZ(text string, out *subject) error {
+	doc, problems, err := mrz.Parser{Now: s.cfg.Now}.Parse(text)
+	if err != nil {
+		return fault.New(codes.InvalidArgument, fault.MRZUnreadable, "mrz", "this is no machine-readable zone: "+err.Error()+"")
+	}
+	for _, p := range problems {
+		out.problems = append(out.problems, &screeningv1.Problem{Code: string(p.Code), Field: string(p.Field), Text: p.Text})
+	}
+	t := out.traveller
+	t.Format = string(doc.Format)
+	t.ExpiryDate = doc.Expiry
+	if doc.Number != "" {
+		t.Document = &queryv1.DocumentQuery{Number: doc.Number, Type: doc.DocumentType()}
+		if b, ok := identity.BureauOfIssuer(doc.Issuer); ok {
+			t.Document.Issuer = string(b)
+		}
+	}
+	if doc.Primary != "" || doc.Secondary != "" {
+		t.Person = &queryv1.PersonQuery{
+			Primary: doc.Primary, Secondary: doc.Secondary, Truncated: doc.Truncated,
+			BirthDate: doc.BirthDate, Sex: doc.Sex,
+		}
+		if b, ok := identity.BureauOfIssuer(doc.Nationality); ok {
+			t.Person.Nationality = string(b)
+		} else if identity.KnownCode(doc.Nationality) {
+			t.Person.Nationality = doc.Nationality
+		}
+	}
+	if t.GetDocument() == nil && t.GetPerson() == nil {
+		return fault.New(codes.InvalidArgument, fault.MRZUnreadable, "mrz", "the MRZ holds neither a document number nor a name: read it again")
+	}
+	return nil
+}
