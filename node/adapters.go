@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -118,19 +119,15 @@ func (o offerer) Changes() (<-chan struct{}, func()) {
 // meshView is what screening knows of the other bureaus.
 type meshView struct{ n *Node }
 
-// Bureaus implements screening.Mesh.
+// Bureaus implements screening.Mesh. Bureaus that are distrusted, and all of them once the
+// roster has expired, stay in the list: they cannot be asked, and a check that policy says
+// concerns them is not complete without them.
 func (m meshView) Bureaus() []identity.Bureau {
 	view := m.n.book.Current()
-	if view == nil || view.Expired(m.n.now()) {
+	if view == nil {
 		return nil
 	}
-	var others []identity.Bureau
-	for _, b := range view.Bureaus() {
-		if _, _, distrusted := m.n.book.Distrusted(b); b != m.n.cfg.Bureau && !distrusted {
-			others = append(others, b)
-		}
-	}
-	return others
+	return slices.DeleteFunc(view.Bureaus(), func(b identity.Bureau) bool { return b == m.n.cfg.Bureau })
 }
 
 // RosterVersion implements screening.Mesh.

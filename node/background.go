@@ -32,6 +32,10 @@ func (n *Node) followRoster(ctx context.Context) {
 			return
 		case <-changed:
 		case <-tick.C:
+			// A command may have written into the folder while the node ran.
+			if err := n.book.Reload(); err != nil {
+				n.log.ErrorContext(ctx, "the roster's folder cannot be read", slog.Any("error", err))
+			}
 		}
 		n.syncPeers()
 	}

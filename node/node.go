@@ -116,7 +116,7 @@ func (n *Node) openStore(ctx context.Context) error {
 	if err := os.MkdirAll(n.layout.spool(), 0o700); err != nil {
 		return err
 	}
-	s, err := store.Open(ctx, store.Config{Path: n.layout.store(), Now: n.now})
+	s, err := openStore(ctx, n.layout, n.now)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
@@ -234,6 +234,7 @@ func (n *Node) newScreening(context.Context) error {
 		Peers:    n.pool,
 		Signer:   n.signer,
 		Books:    asksOut{n.gate},
+		PerPeer:  n.cfg.AskTimeout,
 		Verifier: n.verifier,
 		Now:      n.now,
 		Logger:   n.log,

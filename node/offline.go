@@ -4,12 +4,19 @@ import (
 	"context"
 	"time"
 
+	"github.com/entente-mesh/entente/node/match"
 	"github.com/entente-mesh/entente/node/records"
 	"github.com/entente-mesh/entente/node/store"
 )
 
 // Running tells whether a node runs on the folder: whether its store is in use.
 func Running(dir string) (bool, error) { return store.InUse(layout{dir}.store()) }
+
+// openStore opens a node's store. Documents are found by the keys that match makes, also those of
+// a range's end.
+func openStore(ctx context.Context, l layout, now func() time.Time) (*store.Store, error) {
+	return store.Open(ctx, store.Config{Path: l.store(), DocumentKey: match.DocumentKey, Now: now})
+}
 
 // OpenImporter opens the store of a node that does not run, for an import, and a function that
 // closes it. store.ErrLocked says that the node does run.
@@ -18,7 +25,7 @@ func OpenImporter(ctx context.Context, cfg Config, now func() time.Time) (*recor
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := store.Open(ctx, store.Config{Path: layout{cfg.Dir}.store(), Now: now})
+	s, err := openStore(ctx, layout{cfg.Dir}, now)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -98,7 +98,7 @@ type Config struct {
 	// PeerOf returns who stands behind a call.
 	PeerOf func(ctx context.Context) (identity.Identity, error)
 	// OnAlive is called, from a goroutine of its own, when a bureau that was not alive becomes
-	// so. Optional.
+	// so. It must not block: Stop waits for it. Optional.
 	OnAlive func(b identity.Bureau)
 	// Intervals are the paces. Optional.
 	Intervals Intervals

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 
 	"google.golang.org/grpc"
@@ -55,8 +54,9 @@ func streamOf(links []link) []grpc.StreamServerInterceptor {
 
 func (s *Server) recoverPanics() link {
 	recovered := func(ctx context.Context, method string, err *error) {
-		if v := recover(); v != nil {
-			s.cfg.Logger.ErrorContext(ctx, "a call panicked", "method", method, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		if recover() != nil {
+			// Not the value: it may hold what was asked.
+			s.cfg.Logger.ErrorContext(ctx, "a call panicked", "method", method, "stack", string(debug.Stack()))
 			*err = fault.From(errors.New("panic"))
 		}
 	}

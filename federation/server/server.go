@@ -133,6 +133,11 @@ const (
 	peerPings   = 5 * time.Second
 	pingEvery   = 30 * time.Second
 	pingTimeout = 10 * time.Second
+	// connectionAge is when a peer is told to connect anew. A leaf lives 24 hours and is renewed
+	// at least eight before its end: in between every connection takes the new one up, instead of
+	// being cut when the old one expires.
+	connectionAge      = 4 * time.Hour
+	connectionAgeGrace = time.Minute
 )
 
 // Server is the mesh listener.
@@ -167,7 +172,9 @@ func New(cfg Config) (*Server, error) {
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: peerPings, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingEvery, Timeout: pingTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: pingEvery, Timeout: pingTimeout, MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionAgeGrace,
+		}),
 		grpc.WaitForHandlers(true),
 	)
 	door := &door{to: s.grpc}

@@ -35,7 +35,7 @@ type Asker interface {
 
 // Mesh is what screening needs to know of the other bureaus.
 type Mesh interface {
-	// Bureaus are the members of the roster in force but for the own bureau and those distrusted.
+	// Bureaus are the other members of the roster, also those that cannot be asked now.
 	Bureaus() []identity.Bureau
 	// RosterVersion is the version of the roster in force; 0 without one.
 	RosterVersion() uint64
