@@ -116,7 +116,7 @@ func logLevel(name string) (slog.Level, error) {
 	return level, nil
 }
 
-// LogLevel is the configured level.
+// Level is the configured level of the log.
 func (c *Config) Level() slog.Level {
 	level, _ := logLevel(c.LogLevel) // Validate has refused what is none
 	return level

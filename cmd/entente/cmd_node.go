@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -347,12 +346,4 @@ func (a *app) trustCommand() *cobra.Command {
 	}
 	c.flags(cmd, node.OperatorClient)
 	return cmd
-}
-
-// absolute is a path as it can be typed from anywhere.
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path
 }

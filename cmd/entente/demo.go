@@ -73,7 +73,6 @@ type demoBureau struct {
 	dir     string
 	node    *node.Node
 	result  *node.InitResult
-	join    *signedv1.Signed
 	secret  []byte
 	officer *grpc.ClientConn
 	desk    *grpc.ClientConn // the operator's

@@ -165,7 +165,7 @@ func TestRenewerKeepsTheLeafYoung(t *testing.T) {
 			if twoThirds := issuedAt.Add(24 * time.Hour * 2 / 3); !RenewDue(c).Before(twoThirds) {
 				t.Errorf("due at %s, two thirds of the life are over at %s", RenewDue(c), twoThirds)
 			}
-			time.Sleep(RenewDue(c).Sub(time.Now()) - time.Second)
+			time.Sleep(time.Until(RenewDue(c)) - time.Second)
 			synctest.Wait()
 			if n := r.issued.Load(); n != int64(day)+1 {
 				t.Fatalf("day %d: %d issued before it was due", day, n)
@@ -180,7 +180,7 @@ func TestRenewerKeepsTheLeafYoung(t *testing.T) {
 		// The authority is away for hours: the old leaf stays in use, and is renewed soon after.
 		r.failing.Store(true)
 		c := r.Leaf.X509()
-		time.Sleep(RenewDue(c).Sub(time.Now()) + 5*time.Hour)
+		time.Sleep(time.Until(RenewDue(c)) + 5*time.Hour)
 		synctest.Wait()
 		if !r.Leaf.X509().Equal(c) {
 			t.Error("the leaf is gone while the authority was away")

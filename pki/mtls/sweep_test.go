@@ -221,7 +221,7 @@ func TestRunSweepsByItself(t *testing.T) {
 			belNode, espNode := bel.node(t).leaf(t), esp.node(t).leaf(t)
 			synctest.Test(t, func(t *testing.T) {
 				// The bubble's clock begins in 2000: shift it to the scene's.
-				shift := noon.Sub(time.Now())
+				shift := time.Until(noon)
 				now := func() time.Time { return time.Now().Add(shift) }
 				roster := newBook(bel, esp)
 				var register Connections
