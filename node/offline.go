@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/entente-mesh/entente/node/match"
@@ -14,9 +15,27 @@ func Running(dir string) (bool, error) { return store.InUse(layout{dir}.store())
 
 // openStore opens a node's store. Documents are found by the keys that match makes, also those of
 // a range's end.
+//
+// Running looks at the store's lock by holding it for a moment. A node or an import that starts
+// in that moment waits for it to pass.
 func openStore(ctx context.Context, l layout, now func() time.Time) (*store.Store, error) {
-	return store.Open(ctx, store.Config{Path: l.store(), DocumentKey: match.DocumentKey, Now: now})
+	for tries := 0; ; tries++ {
+		s, err := store.Open(ctx, store.Config{Path: l.store(), DocumentKey: match.DocumentKey, Now: now})
+		if !errors.Is(err, store.ErrLocked) || tries == lockTries {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(lockPause):
+		}
+	}
 }
+
+const (
+	lockTries = 5
+	lockPause = 20 * time.Millisecond
+)
 
 // OpenImporter opens the store of a node that does not run, for an import, and a function that
 // closes it. store.ErrLocked says that the node does run.

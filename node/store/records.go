@@ -190,6 +190,21 @@ func (s *Store) examine(p Put) (incoming, string, error) {
 // Who else writes waits as long as the batch takes: batches of 500 to 2,000 are quick for the
 // importer and short for an officer at the counter.
 func (s *Store) Put(ctx context.Context, puts []Put) ([]PutResult, error) {
+	return s.put(ctx, puts, nil)
+}
+
+// Rehearse does what Put would do and keeps none of it: it returns what Put would return for the
+// store as it is now. Who must know that a whole file is taken before the first of it is kept asks
+// here first.
+func (s *Store) Rehearse(ctx context.Context, puts []Put) ([]PutResult, error) {
+	return s.put(ctx, puts, errRehearsed)
+}
+
+// errRehearsed rolls a rehearsal back.
+var errRehearsed = errors.New("rehearsed")
+
+// put writes a batch, and ends its transaction with the error given: nil keeps it.
+func (s *Store) put(ctx context.Context, puts []Put, end error) ([]PutResult, error) {
 	leave, err := s.enter()
 	if err != nil {
 		return nil, err

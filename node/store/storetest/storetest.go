@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"a batch is kept whole or not at all", allOrNone},
 		{"records that cannot be kept are named with their field", refusedRecords},
 		{"one source does not touch another's records", otherSource},
+		{"a rehearsal foretells and keeps nothing", rehearsal},
 		{"a new record must be new", mustBeNew},
 		{"a withdrawn record is gone, and followers learn of it", withdrawn},
 		{"a withdrawn record can come back", comesBack},
