@@ -229,9 +229,9 @@ func (s *Store) put(ctx context.Context, puts []Put, end error) ([]PutResult, er
 			return err
 		}
 		results = p.results
-		return nil
+		return end
 	})
-	if err != nil {
+	if err != nil && (end == nil || !errors.Is(err, end)) {
 		return nil, writeError("put", err)
 	}
 	return results, nil
