@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/entente-mesh/entente/federation/members"
 	"github.com/entente-mesh/entente/node/gate"
@@ -65,20 +67,49 @@ func (a answerer) Answer(ctx context.Context, from identity.Identity, ask *query
 	return a.gate.Answer(ctx, from, ask, a.search)
 }
 
-// offerer says what this bureau offers to another, from the policies in force.
-type offerer struct{ n *Node }
+// offerer says what this bureau offers to another, from the policies in force. Working an offer
+// out takes a decision for every purpose and every case that policies distinguish, so it is kept
+// for as long as it cannot change.
+type offerer struct {
+	n *Node
+
+	mu   sync.Mutex // guards kept
+	kept map[identity.Bureau]keptOffer
+}
+
+type keptOffer struct {
+	policies    string    // the version of the set that it follows from
+	until       time.Time // zero: for as long as that set is in force
+	collections []*queryv1.CollectionOffer
+}
 
 // Offer implements server.Offerer.
-func (o offerer) Offer(to identity.Bureau) *queryv1.Offer {
-	return &queryv1.Offer{
-		Collections:   o.n.policy.Set().Offers(o.n.cfg.Bureau, to, o.n.now()),
-		RosterVersion: o.n.rosterVersion(),
+func (o *offerer) Offer(to identity.Bureau) *queryv1.Offer {
+	return &queryv1.Offer{Collections: o.collections(to), RosterVersion: o.n.rosterVersion()}
+}
+
+func (o *offerer) collections(to identity.Bureau) []*queryv1.CollectionOffer {
+	set, now := o.n.policy.Set(), o.n.now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k, ok := o.kept[to]
+	if !ok || k.policies != set.Version() || !k.until.IsZero() && !now.Before(k.until) {
+		k = keptOffer{policies: set.Version(), collections: set.Offers(o.n.cfg.Bureau, to, now)}
+		if next, changes := set.NextChange(now); changes {
+			k.until = next
+		}
+		o.kept[to] = k
 	}
+	offered := make([]*queryv1.CollectionOffer, 0, len(k.collections))
+	for _, c := range k.collections {
+		offered = append(offered, proto.CloneOf(c))
+	}
+	return offered
 }
 
 // Changes implements server.Offerer: the offer changes with the policies, with the roster, and
 // at the moments that permits name.
-func (o offerer) Changes() (<-chan struct{}, func()) {
+func (o *offerer) Changes() (<-chan struct{}, func()) {
 	policies, cancelPolicies := o.n.policy.Changes()
 	rosters, cancelRosters := o.n.book.Changes()
 	out := make(chan struct{}, 1)

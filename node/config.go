@@ -42,7 +42,8 @@ type Config struct {
 	AskTimeout time.Duration `yaml:"ask_timeout"`
 	// MaxCandidates is how many hits one collection returns at the most, 1 to 50. Default 10.
 	MaxCandidates int `yaml:"max_candidates"`
-	// ClockSkew is how far another bureau's clock may be off. Default 30s.
+	// ClockSkew is by how much another bureau's measurement of this node's clock may be wrong, 1s to
+	// 2m. Default 30s.
 	ClockSkew time.Duration `yaml:"clock_skew"`
 	// Gossip switches the membership gossip on, a hint about who is reachable. Default true.
 	Gossip bool `yaml:"gossip"`
@@ -145,8 +146,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("ask_timeout %s: write a duration from 50ms to 1m", c.AskTimeout)
 	case c.MaxCandidates < 1 || c.MaxCandidates > 50:
 		return fmt.Errorf("max_candidates %d: write a number from 1 to 50", c.MaxCandidates)
-	case c.ClockSkew < 0 || c.ClockSkew > 10*time.Minute:
-		return fmt.Errorf("clock_skew %s: write a duration from 0s to 10m", c.ClockSkew)
+	case c.ClockSkew < time.Second || c.ClockSkew > 2*time.Minute:
+		return fmt.Errorf("clock_skew %s: write a duration from 1s to 2m", c.ClockSkew)
 	}
 	if _, err := logLevel(c.LogLevel); err != nil {
 		return err
@@ -174,7 +175,7 @@ local_listen: %s
 ask_timeout: 2s
 # How many hits one collection returns at the most, 1 to 50. Default 10.
 max_candidates: 10
-# How far another bureau's clock may be off. Default 30s.
+# By how much another bureau's measurement of this node's clock may be wrong, 1s to 2m. Default 30s.
 clock_skew: 30s
 # The membership gossip, a hint about who is reachable. Default true.
 gossip: true

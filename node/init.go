@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,59 +59,102 @@ const bureauAgency = "bureau"
 
 // Init makes a new node in a folder: its certificate authority, its keys by use, its own
 // certificate, a first operator's and a first officer's identity, configuration, policies and
-// an empty store. It refuses a folder that holds anything, and leaves none behind if it fails.
+// an empty store. It refuses a folder that holds anything. The node is made beside its place and
+// moved there whole, so that a crash or a failure leaves no half of one.
 func Init(ctx context.Context, o InitOptions) (res *InitResult, err error) {
 	cfg, err := o.config()
 	if err != nil {
 		return nil, err
 	}
-	if err := claim(o.Dir); err != nil {
+	place, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := vacant(place); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
+		return nil, err
+	}
+	made, err := os.MkdirTemp(filepath.Dir(place), "."+filepath.Base(place)+".new-*")
+	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(o.Dir))
+			err = errors.Join(err, os.RemoveAll(made))
 		}
 	}()
-	l := layout{o.Dir}
+	fingerprint, generated, err := fill(ctx, layout{made}, cfg, o)
+	if err != nil {
+		return nil, err
+	}
+	// Takes the place of an empty folder, and of nothing else.
+	if err := os.Rename(made, place); err != nil {
+		return nil, fmt.Errorf("%s: the folder is not empty: name a new one, nothing is overwritten: %w", o.Dir, err)
+	}
+	res = &InitResult{Config: cfg, Governance: layout{o.Dir}.governance(), Fingerprint: fingerprint}
+	if generated {
+		res.PassphraseFile = PassphraseFile(res.Governance)
+	}
+	return res, nil
+}
+
+// vacant refuses a place where there is anything.
+func vacant(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case len(entries) > 0:
+		return fmt.Errorf("%s: the folder is not empty: name a new one, nothing is overwritten", dir)
+	default:
+		return nil
+	}
+}
+
+// fill makes a node in an empty folder. It returns the bureau's fingerprint, and whether a
+// passphrase had to be made.
+func fill(ctx context.Context, l layout, cfg Config, o InitOptions) (fingerprint string, generated bool, err error) {
 	for _, dir := range []string{l.at("keys"), l.governance(), l.roster(), filepath.Dir(l.store()), l.spool()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
+			return "", false, err
 		}
 	}
-	res = &InitResult{Config: cfg, Governance: l.governance()}
 	passphrase := o.Passphrase
 	if len(passphrase) == 0 {
-		passphrase = newPassphrase()
-		res.PassphraseFile = PassphraseFile(l.governance())
-		if err := os.WriteFile(res.PassphraseFile, append(passphrase, '\n'), 0o600); err != nil {
-			return nil, err
+		passphrase, generated = newPassphrase(), true
+		if err := os.WriteFile(PassphraseFile(l.governance()), append(slices.Clone(passphrase), '\n'), 0o600); err != nil {
+			return "", false, err
 		}
 	}
 	if err := makeKeys(l, passphrase); err != nil {
-		return nil, err
+		return "", false, err
 	}
 	err = authority.Create(ctx, authority.CreateOptions{
 		Dir: l.authority(), OfflineDir: l.governance(), Bureau: o.Bureau, Federation: o.Federation, Passphrase: passphrase, Now: o.Now,
 	})
 	if err != nil {
-		return nil, err
+		return "", false, err
 	}
 	if err := issueFirst(ctx, l, cfg, o); err != nil {
-		return nil, err
+		return "", false, err
 	}
 	if err := policies.WriteDefaults(l.policies(), o.Bureau, o.Federation); err != nil {
-		return nil, err
+		return "", false, err
 	}
 	if err := os.WriteFile(l.at(ConfigFile), cfg.text(), 0o600); err != nil {
-		return nil, err
+		return "", false, err
 	}
-	member, err := describe(cfg, passphrase, l.governance())
+	there := cfg
+	there.Dir = l.dir
+	member, err := describe(there, passphrase, l.governance())
 	if err != nil {
-		return nil, err
+		return "", false, err
 	}
-	res.Fingerprint = roster.BureauFingerprint(member)
-	return res, nil
+	return roster.BureauFingerprint(member), generated, nil
 }
 
 func (o *InitOptions) config() (Config, error) {
@@ -143,21 +187,6 @@ func (o *InitOptions) config() (Config, error) {
 		o.OfficerPurposes = []recordv1.Purpose{recordv1.Purpose_PURPOSE_BORDER_CONTROL, recordv1.Purpose_PURPOSE_POLICE_CHECK}
 	}
 	return cfg, cfg.Validate()
-}
-
-// claim makes the folder, or takes it if it is empty.
-func claim(dir string) error {
-	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return os.MkdirAll(dir, 0o700)
-	case err != nil:
-		return err
-	case len(entries) > 0:
-		return fmt.Errorf("%s: the folder is not empty: name a new one, nothing is overwritten", dir)
-	default:
-		return os.Chmod(dir, 0o700)
-	}
 }
 
 // freeLoopback returns a loopback address with a port that is free now.

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -63,6 +64,7 @@ type Node struct {
 	authority   *authority.Authority
 	leaf        *mtls.Leaf
 	book        *roster.Book
+	rosters     *rosters
 	signer      *signing.Signer
 	verifier    *signing.Verifier
 	policy      *policy.Live
@@ -143,6 +145,7 @@ func (n *Node) openPKI(ctx context.Context) error {
 	if n.book, err = roster.OpenBook(n.layout.roster(), n.cfg.Federation, n.cfg.Bureau, n.now); err != nil {
 		return fmt.Errorf("roster: %w", err)
 	}
+	n.rosters = newRosters(n.book, n.log, n.now)
 	n.verifier = signing.NewVerifier(n.cfg.Federation, n.book, n.now)
 	n.connections = &mtls.Connections{}
 	// A node that was off for longer than its leaf's life helps itself before it serves.
@@ -262,9 +265,9 @@ func (n *Node) newMesh(context.Context) error {
 		Verifier:  n.verifier,
 		Signer:    n.signer,
 		Answerer:  answerer{n.gate, n.holdings},
-		Offerer:   offerer{n},
+		Offerer:   &offerer{n: n, kept: map[identity.Bureau]keptOffer{}},
 		Memory:    n.store,
-		Rosters:   rosters{n},
+		Rosters:   n.rosters,
 		Extra:     extra,
 		Now:       n.now,
 		MaxSkew:   n.cfg.ClockSkew,
@@ -278,12 +281,7 @@ func (n *Node) tlsOptions() mtls.Options {
 	return mtls.Options{Connections: n.connections, Now: n.now, Logger: n.log}
 }
 
-func (n *Node) rosterVersion() uint64 {
-	if v := n.book.Current(); v != nil {
-		return v.Version()
-	}
-	return 0
-}
+func (n *Node) rosterVersion() uint64 { return n.rosters.version() }
 
 // Start binds both listeners and serves. It returns when calls are accepted.
 func (n *Node) Start(ctx context.Context) error {
@@ -315,7 +313,17 @@ func (n *Node) Start(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) run(f func()) { n.background.Go(f) }
+// run does something in the background. A bug in it costs that work and not the node.
+func (n *Node) run(f func()) {
+	n.background.Go(func() {
+		defer func() {
+			if recover() != nil { // not its value: it may hold what was asked
+				n.log.Error("a background task failed", slog.String("stack", string(debug.Stack())))
+			}
+		}()
+		f()
+	})
+}
 
 func (n *Node) serve(serve func(net.Listener) error, l net.Listener, name string) {
 	if err := serve(l); err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/entente-mesh/entente/node"
 	"github.com/entente-mesh/entente/pki/identity"
@@ -344,9 +343,9 @@ func (a *app) showRosterCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			r := &rosterv1.Roster{}
-			if err := proto.Unmarshal(signed.GetPayload(), r); err != nil {
-				return fmt.Errorf("%s: the payload is no roster: %w", args[0], err)
+			r, err := roster.Read(signed.GetPayload())
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
 			}
 			if a.json {
 				return a.print(r, "")

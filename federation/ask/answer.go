@@ -97,10 +97,11 @@ func (a *Asker) believe(ctx context.Context, ask *queryv1.Ask, c *queryv1.Collec
 		if err := belongs(hit, c.GetCollection(), r.Bureau); err != nil {
 			return nil, nil, err
 		}
-		if claimsForeignStatus(hit, r.Bureau) {
+		if c.GetCollection() == Documents && !credible(hit, ask.GetDocument(), r.Bureau) {
 			foreign++
 			continue
 		}
+		keepToItsKind(hit)
 		makeSafe(hit)
 		if hit.GetRecordId() == "" {
 			return nil, nil, errors.New("a hit's record id is not text")
@@ -141,22 +142,38 @@ func belongs(hit *hitv1.Hit, collection string, from identity.Bureau) error {
 	return nil
 }
 
-// claimsForeignStatus reports whether a hit says that a document is stolen, lost, revoked or
-// invalid that its claimant did not issue. Nobody's such claim is believed: it would let one
-// state stop the citizens of another. An unnamed issuer is not the claimant either.
-func claimsForeignStatus(hit *hitv1.Hit, from identity.Bureau) bool {
-	foreign := func(status recordv1.DocumentStatus, issuer string) bool {
-		if !onlyByIssuer(status) {
-			return false
-		}
-		owner, known := identity.BureauOfIssuer(issuer)
-		return !known || owner != from
+// credible reports whether a hit on a document is one that its claimant may make. That a document
+// is stolen, lost, revoked or invalid only the state that issued it may say: nobody else's such
+// claim is believed, for it would let one state stop the citizens of another. Who issued it is
+// what the asker read from the document, where it could be read, and never the claimant's word
+// against it.
+func credible(hit *hitv1.Hit, asked *queryv1.DocumentQuery, from identity.Bureau) bool {
+	issuer, issuerKnown := identity.BureauOfIssuer(hit.GetIssuer())
+	read, wasRead := identity.BureauOfIssuer(asked.GetIssuer())
+	if wasRead && hit.GetIssuer() != "" && (!issuerKnown || issuer != read) {
+		return false // another document
 	}
-	if foreign(hit.GetDocumentStatus(), hit.GetIssuer()) {
-		return true
+	own := issuerKnown && issuer == from && (!wasRead || read == from)
+	status := hit.GetDocumentStatus()
+	if status == recordv1.DocumentStatus_DOCUMENT_STATUS_UNSPECIFIED || onlyByIssuer(status) && !own {
+		return false
 	}
-	document := hit.GetDocument()
-	return document != nil && foreign(document.GetStatus(), document.GetIssuer())
+	if d := hit.GetDocument(); d != nil && (d.GetStatus() != status || d.GetIssuer() != hit.GetIssuer()) {
+		return false // it says one thing in its head and another in its body
+	}
+	return true
+}
+
+// keepToItsKind takes out of a hit what its kind cannot say: a person has no document's status,
+// and a document that its issuer does not report is not to be taken away.
+func keepToItsKind(hit *hitv1.Hit) {
+	if hit.GetKind() == hitv1.HitKind_HIT_KIND_PERSON {
+		hit.DocumentStatus, hit.Issuer = recordv1.DocumentStatus_DOCUMENT_STATUS_UNSPECIFIED, ""
+		return
+	}
+	if !onlyByIssuer(hit.GetDocumentStatus()) && hit.GetAction() == recordv1.Action_ACTION_SEIZE_DOCUMENT {
+		hit.Action = recordv1.Action_ACTION_INFORM
+	}
 }
 
 // onlyByIssuer reports whether a status is the issuing state's to give.

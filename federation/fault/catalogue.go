@@ -55,6 +55,7 @@ const (
 	NotThisFormat        Reason = "NOT_THIS_FORMAT"
 	RecordUnfit          Reason = "RECORD_UNFIT"
 	RecordExists         Reason = "RECORD_EXISTS"
+	DeletionHold         Reason = "DELETION_HOLD"
 	SearchFailed         Reason = "SEARCH_FAILED"
 	CollectionUnknown    Reason = "COLLECTION_UNKNOWN"
 	PageTokenInvalid     Reason = "PAGE_TOKEN_INVALID"
@@ -112,6 +113,7 @@ func Catalogue() []Entry {
 		{NotThisFormat, codes.InvalidArgument, "The file is not of the format.", "Name the format that it is of, or fetch the file again."},
 		{RecordUnfit, codes.FailedPrecondition, "The record may not be held at this bureau.", "Correct the field that the error names; a stolen document is listed by the state that issued it."},
 		{RecordExists, codes.AlreadyExists, "A record with this id exists.", "Choose another id, or import the newer version."},
+		{DeletionHold, codes.FailedPrecondition, "The record is under a deletion hold and may not be withdrawn.", "Import it without the hold first, once the complaint or the court that needs it is done with it."},
 		{SearchFailed, codes.Unavailable, "The bureau cannot search its records now.", "Try again; if it lasts, the node's operator looks at its log."},
 		{BooksUnavailable, codes.Unavailable, "The node could not write its books; nothing passes unrecorded.", "Try again; if it lasts, the node's operator looks at its disk."},
 		{AuthorityUnavailable, codes.Unavailable, "The certificate authority does not answer.", "Try again; if it lasts, the node's operator looks at its log."},

@@ -15,10 +15,14 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/entente-mesh/entente/federation/fault"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 )
 
 const (
+	// maxClockError is how far off a peer's clock may be before it is treated as an outage. Asks
+	// are dated in the answerer's time; nobody shall make this bureau sign what is dated years away.
+	maxClockError = 12 * time.Hour
 	// probeTimeout bounds one attempt: connect, handshake, first offer. Half the earth away that
 	// is some ten round trips.
 	probeTimeout = 5 * time.Second
@@ -122,7 +126,7 @@ func (p *peer) dial() (*grpc.ClientConn, error) {
 			Backoff:           backoff.Config{BaseDelay: maxPause, Multiplier: 1, MaxDelay: maxPause},
 			MinConnectTimeout: probeTimeout,
 		}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive), grpc.MaxCallSendMsgSize(maxReceive)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive), grpc.MaxCallSendMsgSize(maxReceive), fault.ClientCodec()),
 		grpc.WithMaxHeaderListSize(maxHeaders),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
@@ -253,6 +257,9 @@ func (p *peer) take(m offerMessage, way time.Duration, first bool) error {
 	skew := p.skewNow()
 	if sent := m.response.GetSentAt(); sent.IsValid() {
 		measured := sent.AsTime().Sub(m.at.Add(-way))
+		if measured.Abs() > maxClockError {
+			return fmt.Errorf("its clock is off by more than %s: its operator has to set it", maxClockError)
+		}
 		// Only the first message answers a question of ours, so that its way is known. A later one
 		// may have been stuck on the road, but says if a clock was set meanwhile.
 		if first || (measured-skew).Abs() > clockWasSet {

@@ -35,7 +35,9 @@ type Book struct {
 
 	state atomic.Pointer[state] // never nil
 
-	mu       sync.Mutex // writers; owns what follows
+	mu sync.Mutex // writers, one at a time, also while they work on the disk
+
+	watching sync.Mutex // owns watchers, held for moments: who listens does not wait for writers
 	watchers map[chan struct{}]struct{}
 }
 
@@ -355,12 +357,12 @@ func (b *Book) Forks() ([]string, error) { return b.dir.forks() }
 // number.
 func (b *Book) Changes() (<-chan struct{}, func()) {
 	c := make(chan struct{}, 1)
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.watching.Lock()
+	defer b.watching.Unlock()
 	b.watchers[c] = struct{}{}
 	return c, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
+		b.watching.Lock()
+		defer b.watching.Unlock()
 		delete(b.watchers, c)
 	}
 }
@@ -394,6 +396,8 @@ func (b *Book) change(f func(*state) (*state, error)) error {
 		return err
 	}
 	b.state.Store(next)
+	b.watching.Lock()
+	defer b.watching.Unlock()
 	for c := range b.watchers {
 		select {
 		case c <- struct{}{}:

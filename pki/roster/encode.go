@@ -57,11 +57,26 @@ func DecodeDraft(b []byte) ([]byte, *rosterv1.Roster, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := parse(blocks[0])
+	r, err := Read(blocks[0])
 	if err != nil {
 		return nil, nil, err
 	}
 	return blocks[0], r, nil
+}
+
+// Read reads a roster's payload for people to look at: well formed, every address one that can be
+// shown. Whether it is to be believed, VerifyFirst and VerifyNext say.
+func Read(payload []byte) (*rosterv1.Roster, error) {
+	r, err := parse(payload)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range r.GetBureaus() {
+		if err := CheckAddress(b.GetAddress()); err != nil {
+			return nil, fmt.Errorf("%w: bureau %s: %w", ErrMalformed, b.GetBureau(), err)
+		}
+	}
+	return r, nil
 }
 
 // DecodeSignatures reads a file of one or more signatures.

@@ -174,6 +174,20 @@ func governanceKey(electorate *View, sig *signedv1.Signature, at time.Time) (sig
 	return k.PublicKey, k.goodAt(at)
 }
 
+// Endorsed tells whether a roster bears the signatures of the threshold of v's bureaus: ErrThreshold
+// if not. It is the first question to a roster that a peer offers: signatures are cheap to verify,
+// and the certificates in a roster are not.
+func (v *View) Endorsed(s *signedv1.Signed) error {
+	signers, err := v.Signers(s)
+	if err != nil {
+		return err
+	}
+	if need := int(v.Threshold()); len(signers) < need {
+		return fmt.Errorf("%w: %d of the %d that are needed", ErrThreshold, len(signers), need)
+	}
+	return nil
+}
+
 // Signers returns the bureaus of v whose governance keys have signed s, sorted: to see, while
 // signatures are gathered, who is missing.
 func (v *View) Signers(s *signedv1.Signed) ([]identity.Bureau, error) {

@@ -1153,10 +1153,10 @@ const file_entente_query_v1_query_proto_rawDesc = "" +
 	"\vcollections\x18\x03 \x03(\v2!.entente.query.v1.CollectionOfferB\b\xbaH\x05\x92\x01\x02\x10@R\vcollections\x12?\n" +
 	"\tissued_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\bissuedAt\x12?\n" +
 	"\tnot_after\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\bnotAfter\x12%\n" +
-	"\x0eroster_version\x18\x06 \x01(\x04R\rrosterVersion\"\xe1\x01\n" +
-	"\x0fCollectionOffer\x12'\n" +
+	"\x0eroster_version\x18\x06 \x01(\x04R\rrosterVersion\"\xf7\x01\n" +
+	"\x0fCollectionOffer\x12=\n" +
 	"\n" +
-	"collection\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18 R\n" +
+	"collection\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,31}$R\n" +
 	"collection\x12;\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x1d.entente.query.v1.SharingModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04mode\x12@\n" +
 	"\bpurposes\x18\x03 \x03(\x0e2\x1a.entente.record.v1.PurposeB\b\xbaH\x05\x92\x01\x02\x10 R\bpurposes\x12&\n" +
