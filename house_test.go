@@ -57,6 +57,7 @@ var floors = map[string]int{
 	"node/records":         3,
 	"node/api":             4,
 	"node":                 5, // the parent wires its children
+	"node/nodetest":        6, // scenes between whole nodes
 }
 
 // pure are the rooms that decide and therefore touch nothing: what they answer depends on what

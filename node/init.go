@@ -8,6 +8,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -186,16 +187,37 @@ func (o *InitOptions) config() (Config, error) {
 	if len(o.OfficerPurposes) == 0 {
 		o.OfficerPurposes = []recordv1.Purpose{recordv1.Purpose_PURPOSE_BORDER_CONTROL, recordv1.Purpose_PURPOSE_POLICE_CHECK}
 	}
-	return cfg, cfg.Validate()
+	if err := cfg.Validate(); err != nil {
+		return cfg, err
+	}
+	if err := roster.CheckAddress(cfg.Advertise); err != nil {
+		return cfg, fmt.Errorf("advertise: %w", err)
+	}
+	return cfg, nil
 }
+
+// The ports from which free ones are chosen: below those that systems give to outgoing
+// connections (from 32768 on Linux, from 49152 elsewhere), so that nobody takes one between init
+// and run.
+const (
+	lowestPort  = 20000
+	highestPort = 32000
+	portTries   = 200
+)
 
 // freeLoopback returns a loopback address with a port that is free now.
 func freeLoopback() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var last error
+	for range portTries {
+		address := fmt.Sprintf("127.0.0.1:%d", lowestPort+mathrand.IntN(highestPort-lowestPort))
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			last = err
+			continue
+		}
+		return address, l.Close()
 	}
-	return l.Addr().String(), l.Close()
+	return "", last
 }
 
 // newPassphrase makes a passphrase of 160 random bits, in groups that can be read aloud.

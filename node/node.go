@@ -108,7 +108,7 @@ func New(ctx context.Context, cfg Config, opts Options) (n *Node, err error) {
 		n.openStore, n.openPKI, n.openPolicy, n.newGate, n.loadHoldings, n.newPeers, n.newScreening, n.newMesh, n.newLocal,
 	} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return n, err // the deferred function closes what is open
 		}
 	}
 	return n, nil

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/entente-mesh/entente/node"
@@ -84,13 +83,20 @@ func (f checkFlags) request() (*screeningv1.CheckRequest, error) {
 		if err != nil {
 			return nil, err
 		}
-		req.Document = &queryv1.DocumentQuery{Number: f.document, Issuer: strings.ToUpper(f.issuer), Type: t}
+		issuer, err := issuerOf(f.issuer)
+		if err != nil {
+			return nil, err
+		}
+		req.Document = &queryv1.DocumentQuery{Number: f.document, Issuer: issuer, Type: t}
 	} else if f.issuer != "" || f.docType != "" {
 		return nil, usagef("--issuer and --type describe a document: give its number with --document")
 	}
 	if f.name != "" {
 		sex, err := sexOf(f.sex)
 		if err != nil {
+			return nil, err
+		}
+		if err := f.personIsReadable(); err != nil {
 			return nil, err
 		}
 		req.Person = &queryv1.PersonQuery{Name: f.name, BirthDate: f.birthDate, Nationality: strings.ToUpper(f.nationality), Sex: sex}
@@ -123,6 +129,35 @@ func (f checkFlags) base() (*screeningv1.CheckRequest, error) {
 		req.Patience = durationpb.New(f.patience)
 	}
 	return req, nil
+}
+
+// issuerOf is an issuer as people and documents write it: BEL, or D, or GBD.
+func issuerOf(code string) (string, error) {
+	if code == "" {
+		return "", nil
+	}
+	if b, ok := identity.BureauOfIssuer(strings.ToUpper(code)); ok {
+		return string(b), nil
+	}
+	return "", usagef("--issuer %q: give the state as in the document's machine-readable zone, for example BEL, or leave it out", code)
+}
+
+// personIsReadable checks what the schema would refuse in words that are not an officer's.
+func (f checkFlags) personIsReadable() error {
+	if f.birthDate != "" {
+		known := false
+		for _, layout := range []string{"2006", "2006-01", time.DateOnly} {
+			_, err := time.Parse(layout, f.birthDate)
+			known = known || err == nil
+		}
+		if !known {
+			return usagef("--birth-date %q: write YYYY, YYYY-MM or YYYY-MM-DD", f.birthDate)
+		}
+	}
+	if f.nationality != "" && !identity.KnownCode(strings.ToUpper(f.nationality)) {
+		return usagef("--nationality %q: give ISO 3166-1 alpha-3, for example BEL", f.nationality)
+	}
+	return nil
 }
 
 func documentType(name string) (recordv1.DocumentType, error) {
@@ -242,7 +277,7 @@ func (a *app) checkMany(ctx context.Context, c connection, f checkFlags) error {
 		return err
 	}
 	if failed > 0 {
-		return status.Error(codes.InvalidArgument, fmt.Sprintf("%d travellers were not checked", failed))
+		return fmt.Errorf("not checked: %d", failed)
 	}
 	return nil
 }

@@ -28,6 +28,9 @@ func (a *app) importCommand() *cobra.Command {
 			"  entente import --dir bel --collection documents --format csv --source bel-sltd --complete stolen.csv",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if h.GetCollection() == "" || h.GetFormat() == "" {
+				return usagef("--collection (persons or documents) and --format (un-xml, entente-json or csv) are needed")
+			}
 			var err error
 			if h.Audience, err = audienceOf(audience); err != nil {
 				return usageError{err}

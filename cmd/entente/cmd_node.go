@@ -26,15 +26,15 @@ func (a *app) initCommand() *cobra.Command {
 		Example: "  entente init --country BEL --federation demo.entente --dir bel",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if country == "" || federation == "" || o.Dir == "" {
+				return usagef("--country, --federation and --dir are needed: say whose node it is, in which federation, and where")
+			}
 			var err error
 			if o.Bureau, err = identity.ParseBureau(country); err != nil {
 				return usagef("--country: %w", err)
 			}
 			if o.Federation, err = identity.ParseFederation(federation); err != nil {
 				return usagef("--federation: %w", err)
-			}
-			if o.Dir == "" {
-				return usagef("--dir is missing: name the folder of the new node")
 			}
 			for name := range strings.SplitSeq(purposes, ",") {
 				p, err := identity.ParsePurpose(strings.TrimSpace(name))
@@ -316,12 +316,16 @@ func (a *app) distrustCommand() *cobra.Command {
 			if reason == "" {
 				return usagef("--reason is missing: say why, for the books")
 			}
+			b, err := identity.ParseBureau(strings.ToUpper(args[0]))
+			if err != nil {
+				return usageError{err}
+			}
 			return a.admin(cmd, c, func(ctx context.Context, client adminv1.AdminServiceClient) error {
-				resp, err := client.DistrustPeer(ctx, &adminv1.DistrustPeerRequest{Bureau: args[0], Reason: reason})
+				resp, err := client.DistrustPeer(ctx, &adminv1.DistrustPeerRequest{Bureau: string(b), Reason: reason})
 				if err != nil {
 					return err
 				}
-				return a.print(resp, fmt.Sprintf("%s is distrusted; %d open connections were closed", args[0], resp.GetClosedConnections()))
+				return a.print(resp, fmt.Sprintf("%s is distrusted; %d open connections were closed", b, resp.GetClosedConnections()))
 			})
 		},
 	}
@@ -335,12 +339,16 @@ func (a *app) trustCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "trust BUREAU", Short: "Take a distrust back", Example: "  entente peers trust XYZ --dir bel", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			b, err := identity.ParseBureau(strings.ToUpper(args[0]))
+			if err != nil {
+				return usageError{err}
+			}
 			return a.admin(cmd, c, func(ctx context.Context, client adminv1.AdminServiceClient) error {
-				resp, err := client.TrustPeer(ctx, &adminv1.TrustPeerRequest{Bureau: args[0]})
+				resp, err := client.TrustPeer(ctx, &adminv1.TrustPeerRequest{Bureau: string(b)})
 				if err != nil {
 					return err
 				}
-				return a.print(resp, args[0]+" is trusted again")
+				return a.print(resp, string(b)+" is trusted again")
 			})
 		},
 	}

@@ -39,7 +39,7 @@ func (a *app) permitCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o, err := permitOptions(cfg, bureau, collection, mode, until, direction, purposes, optional)
+			o, err := permitOptions(cfg, a.now(), bureau, collection, mode, until, direction, purposes, optional)
 			if err != nil {
 				return usageError{err}
 			}
@@ -162,9 +162,12 @@ func (a *app) reload(ctx context.Context, c connection, tell bool) error {
 	return a.print(resp, fmt.Sprintf("%d policies in force, version %.12s", resp.GetPolicies(), resp.GetVersion()))
 }
 
-func permitOptions(cfg node.Config, bureau, collection, mode, until, direction string, purposes []string, optional bool) (policy.PermitOptions, error) {
+func permitOptions(cfg node.Config, now time.Time, bureau, collection, mode, until, direction string, purposes []string, optional bool) (policy.PermitOptions, error) {
 	o := policy.PermitOptions{
 		Self: cfg.Bureau, Bureau: bureau, Collection: collection, Mode: mode, Optional: optional,
+	}
+	if mode != policy.ModeAsk {
+		return o, fmt.Errorf("--mode %q: give ask: this version answers questions, it sends neither copies nor pointers", mode)
 	}
 	if bureau != policy.Everybody {
 		if _, err := identity.ParseBureau(bureau); err != nil {
@@ -187,6 +190,9 @@ func permitOptions(cfg node.Config, bureau, collection, mode, until, direction s
 			return o, fmt.Errorf("--until %q: write the last day as YYYY-MM-DD", until)
 		}
 		o.Until = day.AddDate(0, 0, 1) // the day itself is still in
+		if !o.Until.After(now) {
+			return o, fmt.Errorf("--until %s is over: a permit that has ended permits nothing", until)
+		}
 	}
 	switch direction {
 	case "both":

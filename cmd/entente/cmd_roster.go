@@ -20,7 +20,7 @@ import (
 
 func (a *app) rosterCommand() *cobra.Command {
 	return group("roster", "Form and change the list of the federation's bureaus",
-		a.joinCommand(), a.foundCommand(), a.signCommand(), a.mergeCommand(), a.installCommand(), a.showRosterCommand())
+		a.joinCommand(), a.foundCommand(), a.nextCommand(), a.signCommand(), a.mergeCommand(), a.installCommand(), a.showRosterCommand())
 }
 
 // governanceFlags say where the governance key lies.
@@ -129,6 +129,78 @@ func (a *app) foundCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the federation's name")
 	cmd.Flags().Uint32Var(&threshold, "threshold", 0, "how many bureaus must sign later rosters (default: two thirds, rounded up)")
+	cmd.Flags().IntVar(&days, "days", int(rosterLife/(24*time.Hour)), "for how many days the roster is valid")
+	return cmd
+}
+
+func (a *app) nextCommand() *cobra.Command {
+	var dir string
+	var admit, remove []string
+	var threshold uint32
+	var days int
+	cmd := &cobra.Command{
+		Use: "next", Short: "Draft the roster after the one that is installed: to admit, to remove, or to prolong",
+		Example: "  entente roster next --dir bel --admit fra.join > roster.draft\n  entente roster next --dir bel --remove XYZ > roster.draft",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if dir == "" {
+				return usagef("--dir is missing: name the node's folder")
+			}
+			if days < 1 {
+				return usagef("--days %d: give at least 1", days)
+			}
+			cfg, err := node.LoadConfig(dir, a.environ())
+			if err != nil {
+				return err
+			}
+			book, err := roster.OpenBook(node.RosterDir(dir), cfg.Federation, cfg.Bureau, a.now)
+			if err != nil {
+				return err
+			}
+			current := book.Current()
+			if current == nil {
+				return errors.New("no roster is installed here: the first one is made with entente roster found")
+			}
+			var changes []roster.Change
+			for _, file := range admit {
+				b, err := a.readFile(file, maxTextFile)
+				if err != nil {
+					return err
+				}
+				_, join, err := roster.ReadJoinRequest(b)
+				if err != nil {
+					return fmt.Errorf("%s: %w", file, err)
+				}
+				changes = append(changes, roster.Admit(join))
+			}
+			for _, name := range remove {
+				b, err := identity.ParseBureau(name)
+				if err != nil {
+					return usagef("--remove: %w", err)
+				}
+				changes = append(changes, roster.Remove(b))
+			}
+			if threshold > 0 {
+				changes = append(changes, roster.Threshold(threshold))
+			}
+			r, err := roster.Next(current, a.now(), time.Duration(days)*24*time.Hour, changes...)
+			if err != nil {
+				return err
+			}
+			payload, err := roster.MarshalDraft(r)
+			if err != nil {
+				return err
+			}
+			showRoster(a.err, r, roster.Fingerprint(payload))
+			fmt.Fprintf(a.err, "To be signed by %d bureaus of version %d, and by %d of this one.\n", current.Threshold(), current.Version(), r.GetThreshold())
+			_, err = a.out.Write(roster.EncodeDraft(payload))
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "the node's folder")
+	cmd.Flags().StringSliceVar(&admit, "admit", nil, "a join request: of a new bureau, or a newer one of a member; may be given more than once")
+	cmd.Flags().StringSliceVar(&remove, "remove", nil, "a bureau that leaves; may be given more than once")
+	cmd.Flags().Uint32Var(&threshold, "threshold", 0, "how many bureaus must sign later rosters (default: as it is)")
 	cmd.Flags().IntVar(&days, "days", int(rosterLife/(24*time.Hour)), "for how many days the roster is valid")
 	return cmd
 }

@@ -83,6 +83,9 @@ func sentence(err error) string {
 	}
 	switch st.Code() {
 	case codes.Unavailable:
+		if strings.Contains(st.Message(), "handshake") || strings.Contains(st.Message(), "broken pipe") || strings.Contains(st.Message(), "connection reset") {
+			return "the node and this client did not accept each other's certificates: is it the local listener of your own bureau's node (entente status shows it), and is your certificate in force? " + st.Message()
+		}
 		return "the node cannot be reached: is it running (entente run), and is the address right? " + st.Message()
 	case codes.DeadlineExceeded:
 		return "the node did not answer in time: try again"

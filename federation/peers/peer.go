@@ -267,6 +267,9 @@ func (p *peer) snapshot() *adminv1.Peer {
 		Since:     timestamppb.New(p.since),
 		LastError: p.lastError,
 	}
+	if p.state == adminv1.PeerState_PEER_STATE_CONNECTED {
+		seen.LastError = "" // what was wrong is mended
+	}
 	if known {
 		seen.Offers = offer.GetCollections()
 		seen.RosterVersion = offer.GetRosterVersion()

@@ -52,7 +52,7 @@ func evidence(f hitv1.Feature, a hitv1.Agreement, asked, recorded, how string, w
 		Asked:     cut(asked, maxEvidenceText),
 		Recorded:  cut(recorded, maxEvidenceText),
 		How:       cut(how, maxEvidenceHow),
-		Weight:    weight,
+		Weight:    weight + 0, // a zero without a sign
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 const (
 	maxPostings   = 60_000 // entries of the inverted index read
 	maxCandidates = 400    // persons scored
-	// MaxHits is the most candidates that Search returns: the bound of Ask.max_candidates.
-	MaxHits = 50
+	// MaxHits is the most candidates that Search returns: all that it scores. Whoever withholds some of
+	// them must see the rest.
+	MaxHits = maxCandidates
 )
 
 // Persons is an index of recorded persons, searched by name. It is safe for concurrent use.
