@@ -28,7 +28,7 @@ func (n *Node) newLocal(context.Context) error {
 	srv, err := api.NewServer(api.Config{
 		Creds:     mtls.LocalServer(n.leaf, own, n.cfg.Bureau, options),
 		Gate:      n.gate,
-		Screening: api.NewScreeningService(n.screening),
+		Screening: api.NewScreeningService(n.screening).LogTo(n.log),
 		Records:   api.NewRecordService(n.store, n.importer, n.layout.spool()),
 		Admin: api.NewAdminService(api.AdminConfig{
 			Fixed: &adminv1.GetStatusResponse{

@@ -123,6 +123,13 @@ type AskFacts struct {
 	Now time.Time
 }
 
+// MightAsk tells whether there is a permit at all by which a bureau could be asked. Without one Ask
+// says no whatever is asked, so that a check need not decide about every member of the roster. Ask
+// still tells which rule forbids it besides.
+func (s *Set) MightAsk(to identity.Bureau) bool {
+	return s.index[actionAsk].forBureau(to).permits()
+}
+
 // Ask decides whether another bureau may be asked.
 func (s *Set) Ask(f AskFacts) Decision {
 	purpose, err := questionOf(f.Self, f.To, f.Collection, f.Purpose, f.Now)

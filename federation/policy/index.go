@@ -32,6 +32,12 @@ func (c candidates) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 	}
 }
 
+// permits tells whether any of them could permit. Where none is, the decision is no, whatever the
+// others say.
+func (c candidates) permits() bool {
+	return slices.ContainsFunc(c, func(r *rule) bool { return r.permit })
+}
+
 // forBureau are the policies that can concern a request with this counterpart.
 func (x *actionIndex) forBureau(b identity.Bureau) candidates {
 	if x == nil {

@@ -58,6 +58,44 @@ func TestPermitBothWays(t *testing.T) {
 	allowed(t, outbound.Ask(ask), "permit-BGR-persons-ask/ask")
 }
 
+// Who might be asked is who a permit to ask names, and whoever might not is never allowed.
+func TestMightAsk(t *testing.T) {
+	persons := func(directions policy.Directions) map[string]string {
+		return permit(t, policy.PermitOptions{
+			Bureau: "BGR", Collection: policy.CollectionPersons, Purposes: []recordv1.Purpose{border}, Directions: directions,
+		})
+	}
+	documents := permit(t, policy.PermitOptions{Bureau: policy.Everybody, Collection: policy.CollectionDocuments})
+	forbid := map[string]string{"no.cedar": `@id("no") forbid (principal, action == Action::"ask", resource);`}
+	for name, scene := range map[string]struct {
+		set  *policy.Set
+		want map[identity.Bureau]bool
+	}{
+		"no set":        {new(policy.Set), nil},
+		"defaults":      {spain(t, nil), nil},
+		"forbids alone": {spain(t, forbid), nil},
+		"inbound":       {spain(t, persons(policy.Inbound)), nil},
+		"one bureau":    {spain(t, persons(policy.Outbound)), map[identity.Bureau]bool{bgr: true}},
+		"everybody":     {spain(t, documents), map[identity.Bureau]bool{bgr: true, bel: true, lbn: true}},
+		"forbidden":     {spain(t, both(documents, forbid)), map[identity.Bureau]bool{bgr: true, bel: true, lbn: true}},
+	} {
+		for _, to := range []identity.Bureau{bgr, bel, lbn} {
+			might := scene.set.MightAsk(to)
+			if might != scene.want[to] {
+				t.Errorf("%s: %s might be asked: %v", name, to, might)
+			}
+			for _, collection := range policy.Collections() {
+				d := scene.set.Ask(policy.AskFacts{
+					Self: esp, Client: officer(border), To: to, Collection: collection, Purpose: border, IssuingState: string(to), Now: noon,
+				})
+				if d.Allow && !might {
+					t.Errorf("%s: %s may be asked about %s, but might not", name, to, collection)
+				}
+			}
+		}
+	}
+}
+
 func TestPermitUntilAndOptional(t *testing.T) {
 	set := spain(t, permit(t, policy.PermitOptions{
 		Bureau: "BGR", Collection: policy.CollectionPersons, Purposes: []recordv1.Purpose{border},

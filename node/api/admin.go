@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -194,8 +196,13 @@ func (s *AdminService) InstallRoster(_ context.Context, req *adminv1.InstallRost
 }
 
 // RosterFault is the error for a roster that was not installed. What is wrong with a roster is
-// no secret: every bureau sees the same.
+// no secret: every bureau sees the same. What is wrong with this node's own disk is.
 func RosterFault(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	if errors.As(err, &path) || errors.As(err, &link) || errors.Is(err, roster.ErrTampered) {
+		return err
+	}
 	if errors.Is(err, roster.ErrThreshold) {
 		return fault.New(codes.PermissionDenied, fault.RosterSignatures, "roster", err.Error())
 	}

@@ -33,8 +33,8 @@ import (
 	screeningv1 "github.com/entente-mesh/entente/proto/gen/entente/screening/v1"
 )
 
-// maxMessage bounds one message: an import's chunk with room to spare.
-const maxMessage = 4 << 20
+// maxRequest bounds one message: an import's chunk with room to spare.
+const maxRequest = 4 << 20
 
 const (
 	maxHeaders       = 16 << 10
@@ -105,7 +105,7 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 		// A connection is made anew within the hour, so that a renewed certificate is taken up.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionAge, Time: pingEvery}),
 		grpc.WaitForHandlers(true),
-		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxConcurrentStreams(256),
 		// The order of the chain: recover outermost, then render, who is it, may they, is it whole.
 		grpc.ChainUnaryInterceptor(c.recoverUnary, c.renderUnary, mtls.UnaryServerInterceptor(), c.admitUnary, c.validateUnary),
@@ -147,8 +147,12 @@ func (c *chain) recovered(ctx context.Context, method string, err *error) {
 	if p := recover(); p != nil {
 		c.cfg.Logger.ErrorContext(ctx, "panic in a local call", slog.String("method", method),
 			slog.String("stack", string(debug.Stack())))
-		*err = fault.New(codes.Internal, fault.Internal, "", "the node failed on this request. Tell your operator")
+		*err = panicked()
 	}
+}
+
+func panicked() error {
+	return fault.New(codes.Internal, fault.Internal, "", "the node failed on this request: its operator finds the cause in its log")
 }
 
 func (c *chain) renderUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
@@ -165,10 +169,17 @@ func (c *chain) render(ctx context.Context, method string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, known := fault.ReasonOf(err); !known && ctx.Err() == nil {
+	told := fault.From(err)
+	reason, _ := fault.ReasonOf(told)
+	switch {
+	case ctx.Err() != nil:
+	case reason == fault.Internal:
 		c.cfg.Logger.ErrorContext(ctx, "local call failed", slog.String("method", method), slog.Any("error", err))
+	case reason != fault.MalformedRequest && err.Error() != told.Error():
+		// The caller is told less than is known.
+		c.cfg.Logger.InfoContext(ctx, "local call refused", slog.String("method", method), slog.String("reason", string(reason)), slog.Any("error", err))
 	}
-	return fault.From(err)
+	return told
 }
 
 // admit asks the gate whether the caller may do what the method does.

@@ -5,13 +5,12 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
-	"os"
+	"strings"
 
-	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/entente-mesh/entente/federation/fault"
@@ -23,7 +22,6 @@ import (
 // RecordStore is what the record service needs of the store.
 type RecordStore interface {
 	records.Store
-	Get(ctx context.Context, collection, id string) (*recordv1.Record, error)
 	List(ctx context.Context, collection, source, afterID string, limit int) ([]*recordv1.Record, error)
 }
 
@@ -55,7 +53,7 @@ func (s *RecordService) Create(ctx context.Context, req *recordv1.CreateRequest)
 	if err != nil {
 		var u *records.Unfit
 		if errors.As(err, &u) {
-			return nil, fault.New(codes.FailedPrecondition, fault.RecordUnfit, "record."+u.Field, "The record may not be held here: "+u.Error()+"")
+			return nil, fault.New(codes.FailedPrecondition, fault.RecordUnfit, strings.TrimSuffix("record."+u.Field, "."), "the record may not be held here: "+u.Error())
 		}
 		return nil, err
 	}
@@ -103,18 +101,21 @@ func (s *RecordService) again(ctx context.Context, collection string, fit *recor
 // Import implements recordv1.RecordServiceServer.
 func (s *RecordService) Import(is grpc.BidiStreamingServer[recordv1.ImportRequest, recordv1.ImportResponse]) error {
 	first, err := is.Recv()
-	if err != nil {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	header := first.GetHeader()
 	if header == nil {
 		return fault.New(codes.InvalidArgument, fault.MalformedRequest, "header", "the first message of an import is its header: send it before the file")
 	}
-	file, err := s.receive(is)
+	file, err := s.newSpool()
 	if err != nil {
 		return err
 	}
 	defer file.Close()
+	if err := file.receive(is); err != nil {
+		return err
+	}
 	report, err := s.importer.Import(is.Context(), header, file, func(p *recordv1.ImportProgress) {
 		// Progress is a courtesy: if it cannot be sent, the final report will say so.
 		_ = is.Send(&recordv1.ImportResponse{Part: &recordv1.ImportResponse_Progress{Progress: p}})
@@ -125,34 +126,6 @@ func (s *RecordService) Import(is grpc.BidiStreamingServer[recordv1.ImportReques
 		}
 	}
 	return err
-}
-
-// receive spools the file, which is read twice. It has no name: it goes with the process.
-func (s *RecordService) receive(is grpc.BidiStreamingServer[recordv1.ImportRequest, recordv1.ImportResponse]) (*os.File, error) {
-	file, err := os.CreateTemp(s.spool, "import-"+uuid.NewString()[:8]+"-*")
-	if err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
-	}
-	if err := os.Remove(file.Name()); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("spool: %w", err)
-	}
-	for {
-		req, err := is.Recv()
-		if errors.Is(err, io.EOF) {
-			return file, nil
-		}
-		if err == nil && req.GetHeader() != nil {
-			err = fault.New(codes.InvalidArgument, fault.MalformedRequest, "header", "an import has one header: send each file in a call of its own")
-		}
-		if err == nil {
-			_, err = file.Write(req.GetChunk())
-		}
-		if err != nil {
-			file.Close()
-			return nil, err
-		}
-	}
 }
 
 // Get implements recordv1.RecordServiceServer.
@@ -167,8 +140,12 @@ func (s *RecordService) Get(ctx context.Context, req *recordv1.GetRequest) (*rec
 	return &recordv1.GetResponse{Record: rec}, nil
 }
 
-// defaultPage is the page size where none is given.
-const defaultPage = 100
+// defaultPage is the page size where none is given; maxPageBytes is how much a page holds at the
+// most, so that it fits a message whatever the records hold.
+const (
+	defaultPage  = 100
+	maxPageBytes = 2 << 20
+)
 
 // List implements recordv1.RecordServiceServer.
 func (s *RecordService) List(ctx context.Context, req *recordv1.ListRequest) (*recordv1.ListResponse, error) {
@@ -176,24 +153,53 @@ func (s *RecordService) List(ctx context.Context, req *recordv1.ListRequest) (*r
 	if size == 0 {
 		size = defaultPage
 	}
-	after, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
-	if err != nil {
-		return nil, fault.New(codes.InvalidArgument, fault.MalformedRequest, "page_token", "the page token is not one of a response: leave it empty for the first page")
+	after, ok := afterToken(req)
+	if !ok {
+		return nil, fault.New(codes.InvalidArgument, fault.PageTokenInvalid, "page_token", "the page token is not one of this list: leave it empty for the first page")
 	}
-	recs, err := s.store.List(ctx, req.GetCollection(), req.GetSource(), string(after), size)
+	recs, err := s.store.List(ctx, req.GetCollection(), req.GetSource(), after, size+1) // one more tells whether there is a next page
 	if err != nil {
 		return nil, err
 	}
-	resp := &recordv1.ListResponse{Records: recs}
-	if len(recs) == size {
-		resp.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(recs[len(recs)-1].GetRecordId()))
+	resp := &recordv1.ListResponse{}
+	bytes := 0
+	for i, rec := range recs {
+		bytes += proto.Size(rec)
+		if i == size || i > 0 && bytes > maxPageBytes {
+			resp.NextPageToken = pageToken(req, recs[i-1].GetRecordId())
+			break
+		}
+		resp.Records = append(resp.Records, rec)
 	}
 	return resp, nil
+}
+
+// pageToken is the token of the page after a record. It holds of which list it is.
+func pageToken(req *recordv1.ListRequest, after string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(req.GetCollection() + "\n" + req.GetSource() + "\n" + after))
+}
+
+// afterToken is the record after which the page begins. It returns false if the token is not one
+// of this list.
+func afterToken(req *recordv1.ListRequest) (string, bool) {
+	if req.GetPageToken() == "" {
+		return "", true
+	}
+	text, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
+	if err != nil {
+		return "", false
+	}
+	after, ok := strings.CutPrefix(string(text), req.GetCollection()+"\n"+req.GetSource()+"\n")
+	return after, ok && after != ""
 }
 
 // Delete implements recordv1.RecordServiceServer.
 func (s *RecordService) Delete(ctx context.Context, req *recordv1.DeleteRequest) (*recordv1.DeleteResponse, error) {
 	n, err := s.store.Withdraw(ctx, req.GetCollection(), []string{req.GetRecordId()})
+	if errors.Is(err, store.ErrDeletionHold) {
+		return nil, fault.New(codes.FailedPrecondition, fault.DeletionHold, "record_id",
+			"the record is under a deletion hold: import it without the hold first, once it is not needed any more")
+	}
 	if err != nil {
 		return nil, err
 	}

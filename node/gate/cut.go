@@ -27,18 +27,15 @@ func cut(f Found, o policy.Obligations) *hitv1.Hit {
 		Disclosed:      agreements(whole.GetEvidence()),
 		Action:         whole.GetAction(),
 		ActionText:     whole.GetActionText(),
-		MustNot:        whole.GetMustNot(),
-		Handling:       whole.GetHandling(),
+		Handling:       policy.StricterHandling(whole.GetHandling(), o.Handling),
 		DocumentStatus: whole.GetDocumentStatus(),
 		PersonRole:     whole.GetPersonRole(),
 		Issuer:         whole.GetIssuer(),
-		Stewardship:    travelling(whole.GetStewardship()),
 		RetentionDays:  o.RetentionDays,
 		Warnings:       whole.GetWarnings(),
 		Minor:          whole.GetMinor(),
 	}
-	told.Explanation = explain(told.GetDisclosed(), told.GetBand())
-	told.Handling = policy.StricterHandling(told.GetHandling(), o.Handling)
+	told.Stewardship = travelling(whole.GetStewardship(), told.GetHandling(), o.FullEvidence)
 	if o.FullEvidence {
 		told.Score = whole.Score
 		told.Evidence = whole.GetEvidence()
@@ -46,39 +43,118 @@ func cut(f Found, o policy.Obligations) *hitv1.Hit {
 		told.Subject = whole.GetSubject()
 	}
 	told = proto.Clone(told).(*hitv1.Hit) // redaction must not reach into the own record
-	for _, path := range o.Redact {
+	for _, path := range withTwins(o.Redact) {
 		redact(told.ProtoReflect(), strings.Split(path, "."))
+	}
+	quoted := withoutRecorded(told.GetEvidence(), o.Redact)
+	// What is derived is derived from what is left, so that it tells nothing of what was taken out.
+	if !redacts(o.Redact, "must_not") {
+		told.MustNot = MustNot(told)
+	}
+	if !redacts(o.Redact, "explanation") && (!o.FullEvidence || quoted) {
+		told.Explanation = explain(told.GetDisclosed(), told.GetBand())
 	}
 	return told
 }
 
-// travelling is the part of a stewardship that goes with a hit: what binds its receiver.
-func travelling(s *recordv1.Stewardship) *recordv1.Stewardship {
+// travelling is the part of a stewardship that goes with a hit: what binds its receiver (purpose,
+// handling, grading, onward transfer, expiry, review) and what names the record.
+//
+// What stays: who else may know and where the record comes from (audience, origin_agency,
+// provenance), and what is the owner's business alone (recorded_at, last_reviewed,
+// deletion_hold). previous_digest stays because an unsalted digest of a person's data is an
+// oracle for who guesses them. legal_basis and sensitive_categories speak of what the record
+// says ("participation in a terrorist group", "health"): they go where the record itself goes.
+func travelling(s *recordv1.Stewardship, handling *recordv1.Handling, whole bool) *recordv1.Stewardship {
 	if s == nil {
 		return nil
 	}
-	return &recordv1.Stewardship{
-		OwnerBureau:         s.GetOwnerBureau(),
-		Version:             s.GetVersion(),
-		Purposes:            s.GetPurposes(),
-		Handling:            s.GetHandling(),
-		Grading:             s.GetGrading(),
-		OnwardTransfer:      s.GetOnwardTransfer(),
-		ExpiresAt:           s.GetExpiresAt(),
-		ReviewDue:           s.GetReviewDue(),
-		Compliance:          s.GetCompliance(),
-		NationalRef:         s.GetNationalRef(),
-		Exercise:            s.GetExercise(),
-		DeletionHold:        s.GetDeletionHold(),
-		LegalBasis:          s.GetLegalBasis(),
-		RecordedAt:          s.GetRecordedAt(),
-		LastReviewed:        s.GetLastReviewed(),
-		PreviousDigest:      s.GetPreviousDigest(),
-		OriginAgency:        "",
-		Audience:            nil, // who else may know is the owner's business
-		Provenance:          nil, // and so are its sources
-		SensitiveCategories: nil,
+	t := &recordv1.Stewardship{
+		OwnerBureau:    s.GetOwnerBureau(),
+		NationalRef:    s.GetNationalRef(),
+		Version:        s.GetVersion(),
+		Purposes:       s.GetPurposes(),
+		Handling:       handling,
+		Grading:        s.GetGrading(),
+		OnwardTransfer: s.GetOnwardTransfer(),
+		ExpiresAt:      s.GetExpiresAt(),
+		ReviewDue:      s.GetReviewDue(),
+		Compliance:     s.GetCompliance(),
+		Exercise:       s.GetExercise(),
 	}
+	if whole {
+		t.LegalBasis = s.GetLegalBasis()
+		t.SensitiveCategories = s.GetSensitiveCategories()
+	}
+	return t
+}
+
+// twins are the fields of a hit that say the same. Who takes out one means the other too.
+var twins = [][]string{
+	{"handling", "stewardship.handling"},
+	{"issuer", "document.issuer"},
+	{"document_status", "document.status"},
+	{"person_role", "person.role"},
+	{"warnings", "person.warnings"},
+	{"action", "person.action", "document.action"},
+	{"action_text", "person.action_text", "document.action_text"},
+}
+
+// withTwins adds to the paths those of the fields that say the same.
+func withTwins(paths []string) []string {
+	all := slices.Clone(paths)
+	for _, path := range paths {
+		for _, group := range twins {
+			for _, twin := range group {
+				rest, ok := below(path, twin)
+				if !ok {
+					continue
+				}
+				for _, other := range group {
+					all = append(all, other+rest)
+				}
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// below tells whether a path is a field or lies within it, and what follows the field.
+func below(path, field string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(path, field)
+	return rest, ok && (rest == "" || rest[0] == '.')
+}
+
+// redacts tells whether a field is among those that are taken out whole.
+func redacts(paths []string, field string) bool {
+	return slices.Contains(paths, field)
+}
+
+// recordedBy are the fields of the record that each comparison quotes.
+var recordedBy = map[hitv1.Feature][]string{
+	hitv1.Feature_FEATURE_NAME:            {"person.names"},
+	hitv1.Feature_FEATURE_BIRTH_DATE:      {"person.births"},
+	hitv1.Feature_FEATURE_NATIONALITY:     {"person.nationalities"},
+	hitv1.Feature_FEATURE_SEX:             {"person.sex"},
+	hitv1.Feature_FEATURE_DOCUMENT_NUMBER: {"document.number", "document.number_key", "document.range_end"},
+	hitv1.Feature_FEATURE_DOCUMENT_ISSUER: {"document.issuer", "issuer"},
+	hitv1.Feature_FEATURE_DOCUMENT_TYPE:   {"document.type"},
+}
+
+// withoutRecorded takes out of whole evidence what it quotes of fields that are redacted: the
+// value, and the words on how it differs from what was asked. It tells whether there was any.
+func withoutRecorded(evidence []*hitv1.LocalEvidence, redacted []string) (found bool) {
+	for _, e := range evidence {
+		for _, field := range recordedBy[e.GetFeature()] {
+			for _, path := range redacted {
+				if _, ok := below(path, field); ok || path == strings.SplitN(field, ".", 2)[0] {
+					e.Recorded, e.How, found = "", "", true
+				}
+			}
+		}
+	}
+	return found
 }
 
 // agreements are the asker's inputs that agreed, without a word of the record.
@@ -118,10 +194,17 @@ func explain(d *hitv1.DisclosedEvidence, b hitv1.Band) string {
 		if a.GetAgreement() == hitv1.Agreement_AGREEMENT_SIMILAR {
 			how = "is similar"
 		}
-		parts = append(parts, featureWords[a.GetFeature()]+" "+how)
+		word, ok := featureWords[a.GetFeature()]
+		if !ok {
+			word = "another input"
+		}
+		parts = append(parts, word+" "+how)
 	}
-	band := strings.ToLower(strings.TrimPrefix(b.String(), "BAND_"))
-	return band + " match: " + strings.Join(parts, ", ")
+	band := strings.ToLower(strings.TrimPrefix(b.String(), "BAND_")) + " match"
+	if len(parts) == 0 {
+		return band
+	}
+	return band + ": " + strings.Join(parts, ", ")
 }
 
 // redact clears the field that a path names, in every element where it passes a list. A path

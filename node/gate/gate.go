@@ -14,6 +14,7 @@ package gate
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -89,32 +90,62 @@ func New(cfg Config) *Gate {
 // PolicyVersion is the version of the policy set in force.
 func (g *Gate) PolicyVersion() string { return g.cfg.Policy().Version() }
 
+// enforced is a decision as the gate carries it out: an error in a policy means no, and what a
+// person must look at first does not pass by itself, whatever the verdict says.
+func enforced(d policy.Decision) policy.Decision {
+	d.Allow = d.Allow && d.Err == nil && !d.Obligations.Hold
+	return d
+}
+
+// tell logs a decision that could not be made: the operator finds the policy, nobody else does.
+func (g *Gate) tell(ctx context.Context, d policy.Decision) {
+	if d.Err != nil {
+		g.cfg.Logger.ErrorContext(ctx, "a policy could not be evaluated; denied", slog.String("action", d.Action), slog.Any("error", d.Err))
+	}
+}
+
 // needsCase tells the purposes that need a case reference: all but the two counters where there
 // is none.
 func needsCase(p recordv1.Purpose) bool {
 	return p != recordv1.Purpose_PURPOSE_BORDER_CONTROL && p != recordv1.Purpose_PURPOSE_POLICE_CHECK
 }
 
+// Permit is a check that may be made: by which rules, of which version of the policies.
+type Permit struct {
+	decision policy.Decision
+	version  string
+}
+
+// Advice is what policy advises the officer to do when the check is not complete.
+func (p Permit) Advice() string { return p.decision.Obligations.Advice }
+
 // Check decides whether a client of the own country may make a check for a purpose. A denial is
-// recorded and returned as PERMISSION_DENIED; its text is for the own side.
-func (g *Gate) Check(ctx context.Context, checkID string, client identity.Identity, just *queryv1.Justification) (policy.Decision, error) {
+// recorded and returned as an error whose text is for the own side; what is permitted is recorded
+// by Checked, when it has been made.
+func (g *Gate) Check(ctx context.Context, checkID string, client identity.Identity, just *queryv1.Justification) (Permit, error) {
 	set := g.cfg.Policy()
 	hasCase := just.GetCaseRef() != ""
-	d := set.Check(policy.CheckFacts{Client: client, Purpose: just.GetPurpose(), HasCase: hasCase})
+	d := enforced(set.Check(policy.CheckFacts{Client: client, Purpose: just.GetPurpose(), HasCase: hasCase}))
+	g.tell(ctx, d)
 	if d.Allow {
-		return d, nil
+		return Permit{d, set.Version()}, nil
 	}
-	p := g.passage(checkID, "check", Local, g.cfg.Self, client.Agency, just.GetPurpose(), d, set)
-	if err := g.cfg.Books.Record(ctx, p); err != nil {
-		return d, g.unrecorded(ctx, err)
+	p := g.passage(checkID, "check", client.Agency, just.GetPurpose(), d, set.Version())
+	if err := g.record(ctx, p); err != nil {
+		return Permit{}, err
 	}
-	if needsCase(just.GetPurpose()) && !hasCase {
-		return d, fault.New(codes.InvalidArgument, fault.CaseRequired, "justification.case_ref",
-			"the purpose "+identity.PurposeName(just.GetPurpose())+" needs a case reference: give it (--case)")
+	word := identity.PurposeName(just.GetPurpose())
+	switch {
+	case !slices.Contains(client.Purposes, just.GetPurpose()):
+		return Permit{}, fault.New(codes.PermissionDenied, fault.PurposeNotHeld, "justification.purpose",
+			"your certificate does not hold the purpose "+word+": ask your PKI administrator for one that does")
+	case needsCase(just.GetPurpose()) && !hasCase:
+		return Permit{}, fault.New(codes.InvalidArgument, fault.CaseRequired, "justification.case_ref",
+			"the purpose "+word+" needs a case reference: give it (--case)")
+	default:
+		return Permit{}, fault.New(codes.PermissionDenied, fault.PolicyDenied, "justification.purpose",
+			"your country's policy does not permit you a check for "+word+": ask your operator (entente policy explain)")
 	}
-	return d, fault.New(codes.PermissionDenied, fault.PurposeNotHeld, "justification.purpose",
-		"your certificate or your country's policy does not permit a check for "+identity.PurposeName(just.GetPurpose())+
-			". Ask your PKI administrator for a certificate with this purpose, or your operator for the policy.")
 }
 
 // Asking are the facts of a question that may go abroad.
@@ -129,8 +160,12 @@ type Asking struct {
 
 // Ask decides whether a question may go to another bureau. It is not recorded here: what is
 // asked is recorded when it is signed (Leaving), and what is not asked leaves no trace abroad.
-func (g *Gate) Ask(a Asking) policy.Decision {
-	return g.cfg.Policy().Ask(policy.AskFacts{
+func (g *Gate) Ask(ctx context.Context, a Asking) policy.Decision {
+	set := g.cfg.Policy()
+	if !set.MightAsk(a.To) {
+		return policy.Decision{} // most members of the roster no permit names, and every check comes by
+	}
+	d := enforced(set.Ask(policy.AskFacts{
 		Self:         g.cfg.Self,
 		Client:       a.Client,
 		To:           a.To,
@@ -139,48 +174,48 @@ func (g *Gate) Ask(a Asking) policy.Decision {
 		IssuingState: a.IssuingState,
 		Nationality:  a.Nationality,
 		Now:          g.cfg.Now(),
-	})
+	}))
+	g.tell(ctx, d)
+	return d
 }
 
 // Administer decides whether a client may do an operation of the own node, and records it.
 func (g *Gate) Administer(ctx context.Context, operationID string, client identity.Identity, operation string) error {
 	set := g.cfg.Policy()
-	d := set.Administer(policy.AdministerFacts{Client: client, Operation: operation})
-	p := g.passage(operationID, "administer", Local, g.cfg.Self, client.Agency, recordv1.Purpose_PURPOSE_UNSPECIFIED, d, set)
+	d := enforced(set.Administer(policy.AdministerFacts{Client: client, Operation: operation}))
+	g.tell(ctx, d)
+	p := g.passage(operationID, "administer", client.Agency, recordv1.Purpose_PURPOSE_UNSPECIFIED, d, set.Version())
 	p.Outcome = []string{operation}
-	if err := g.cfg.Books.Record(ctx, p); err != nil {
-		return g.unrecorded(ctx, err)
+	if err := g.record(ctx, p); err != nil {
+		return err
 	}
 	if !d.Allow {
 		return fault.New(codes.PermissionDenied, fault.RoleNotPermitted, "",
-			"your role "+string(client.Role)+" does not permit "+operation+". Use an operator's identity")
+			"your role "+string(client.Role)+" does not permit "+operation+": use an identity whose role does")
 	}
 	return nil
 }
 
-// Leaving records an ask before it leaves. The signer of asks calls it, so that no signature
-// exists for a question that is not in the books.
+// Leaving records an ask before it leaves. The asker calls it between signing and sending, and
+// does not send if it fails: nothing leaves that is not in the books.
 func (g *Gate) Leaving(ctx context.Context, ask *queryv1.Ask, digest []byte) error {
-	p := Passage{
+	return g.record(ctx, Passage{
 		MessageID: ask.GetAskId(), Kind: "ask", Direction: Out,
 		Bureau: identity.Bureau(ask.GetAudience()), Agency: ask.GetRequester().GetAgency(),
 		Purpose:  identity.PurposeName(ask.GetJustification().GetPurpose()),
 		Decision: "allow", PolicyVersion: g.PolicyVersion(), At: g.cfg.Now(), Digest: digest,
-	}
-	return g.cfg.Books.Record(ctx, p)
+	})
 }
 
 // Checked records a check that was made, before its answer goes to the officer.
-func (g *Gate) Checked(ctx context.Context, checkID string, client identity.Identity, purpose recordv1.Purpose, d policy.Decision, outcome []string) error {
-	p := g.passage(checkID, "check", Local, g.cfg.Self, client.Agency, purpose, d, g.cfg.Policy())
+func (g *Gate) Checked(ctx context.Context, checkID string, client identity.Identity, purpose recordv1.Purpose, permit Permit, outcome []string) error {
+	p := g.passage(checkID, "check", client.Agency, purpose, permit.decision, permit.version)
 	p.Outcome = outcome
-	if err := g.cfg.Books.Record(ctx, p); err != nil {
-		return g.unrecorded(ctx, err)
-	}
-	return nil
+	return g.record(ctx, p)
 }
 
-func (g *Gate) passage(id, kind string, dir Direction, b identity.Bureau, agency string, purpose recordv1.Purpose, d policy.Decision, set *policy.Set) Passage {
+// passage is one of the own country's people.
+func (g *Gate) passage(id, kind, agency string, purpose recordv1.Purpose, d policy.Decision, version string) Passage {
 	decision := "deny"
 	if d.Allow {
 		decision = "allow"
@@ -190,13 +225,21 @@ func (g *Gate) passage(id, kind string, dir Direction, b identity.Bureau, agency
 		name = identity.PurposeName(purpose)
 	}
 	return Passage{
-		MessageID: id, Kind: kind, Direction: dir, Bureau: b, Agency: agency, Purpose: name,
-		Decision: decision, Rules: d.Rules, PolicyVersion: set.Version(), At: g.cfg.Now(),
+		MessageID: id, Kind: kind, Direction: Local, Bureau: g.cfg.Self, Agency: agency, Purpose: name,
+		Decision: decision, Rules: d.Rules, PolicyVersion: version, At: g.cfg.Now(),
 	}
 }
 
-func (g *Gate) unrecorded(ctx context.Context, err error) error {
+// record writes a passage into the books. If that fails, nothing may pass.
+func (g *Gate) record(ctx context.Context, p Passage) error {
+	err := g.cfg.Books.Record(ctx, p)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err() // who asked has gone or has no time left; the books are not to blame
+	}
 	g.cfg.Logger.ErrorContext(ctx, "the books cannot be written; nothing passes", slog.Any("error", err))
 	return fault.New(codes.Unavailable, fault.BooksUnavailable, "",
-		"the node cannot write its books, so nothing may pass. Tell your operator")
+		"the node cannot write its books, so nothing may pass: try again, and tell the node's operator if it lasts")
 }

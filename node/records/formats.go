@@ -3,7 +3,6 @@ package records
 import (
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"slices"
 	"strings"
@@ -46,7 +45,7 @@ func formatOf(h *recordv1.ImportHeader) (format, error) {
 		return readSLTD, nil
 	default:
 		return nil, fault.New(codes.InvalidArgument, fault.FormatMismatch, "format", fmt.Sprintf(
-			"the format %s does not hold %s: un-xml and entente-json hold persons, csv and entente-json hold documents.",
+			"the format %s does not hold %s: un-xml and entente-json hold persons, csv and entente-json hold documents",
 			h.GetFormat(), h.GetCollection()))
 	}
 }
@@ -54,7 +53,7 @@ func formatOf(h *recordv1.ImportHeader) (format, error) {
 func readUNList(src io.Reader, each func(row) error, counts counter) error {
 	var stop error
 	header, err := unlist.Read(src, func(e unlist.Entry) error {
-		r := row{line: e.Line, records: e.Records}
+		r := row{line: e.Line, records: e.Records, badID: e.ID}
 		for _, p := range e.Problems {
 			if p.Refused {
 				r.problems = append(r.problems, Unfit{Field: p.Field, Reason: p.Reason})
@@ -112,7 +111,7 @@ func notOfFormat(err, stop error, what string) error {
 		return err
 	}
 	return fault.New(codes.InvalidArgument, fault.NotThisFormat, "file",
-		"the file is not "+what+": "+strings.TrimSuffix(err.Error(), ".")+"")
+		"the file is not "+what+": "+strings.TrimSuffix(err.Error(), "."))
 }
 
 // counter counts what a file holds, for the report.
@@ -153,47 +152,4 @@ func (c counter) list() []*recordv1.ImportCount {
 		counts = append(counts, &recordv1.ImportCount{Name: name, Count: c[name]})
 	}
 	return counts
-}
-
-// idSet remembers ids as 128-bit keyed hashes: ten million of them in memory, without the texts.
-type idSet struct {
-	a, b maphash.Seed
-	ids  map[[2]uint64]struct{}
-}
-
-func newIDSet() idSet {
-	return idSet{a: maphash.MakeSeed(), b: maphash.MakeSeed(), ids: map[[2]uint64]struct{}{}}
-}
-
-func (s idSet) key(collection, id string) [2]uint64 {
-	text := collection + "/" + id
-	return [2]uint64{maphash.String(s.a, text), maphash.String(s.b, text)}
-}
-
-// add returns false if the id is known already.
-func (s idSet) add(collection, id string) bool {
-	k := s.key(collection, id)
-	if _, known := s.ids[k]; known {
-		return false
-	}
-	s.ids[k] = struct{}{}
-	return true
-}
-
-func (s idSet) has(collection, id string) bool {
-	_, known := s.ids[s.key(collection, id)]
-	return known
-}
-
-// countingReader counts what was read, for the progress.
-type countingReader struct {
-	r io.Reader
-	n uint64
-}
-
-// Read implements io.Reader.
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += uint64(n)
-	return n, err
 }

@@ -7,9 +7,12 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"sync"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/node/store"
@@ -19,6 +22,8 @@ import (
 // Store is what an import needs of the store.
 type Store interface {
 	Put(ctx context.Context, puts []store.Put) ([]store.PutResult, error)
+	Rehearse(ctx context.Context, puts []store.Put) ([]store.PutResult, error)
+	Get(ctx context.Context, collection, id string) (*recordv1.Record, error)
 	Withdraw(ctx context.Context, collection string, ids []string) (int, error)
 	SourceIDs(ctx context.Context, collection, source string) iter.Seq2[string, error]
 }
@@ -27,245 +32,410 @@ type Store interface {
 // not dominate, small enough that an ask that waits for the writer is not held up noticeably.
 const batchSize = 1000
 
-// maxBadRows is how many bad rows a report names.
-const maxBadRows = 100
+// The bounds of a report (record/v1/record_service.proto).
+const (
+	maxBadRows = 100
+	maxID      = 128
+	maxField   = 64
+	maxReason  = 512
+)
 
-// massWithdrawal is the share of a source that may vanish without a person confirming it. A
-// truncated download looks exactly like a mass delisting.
-const massWithdrawal = 0.05
+// massWithdrawal is the share of a source, in percent, that may vanish without a person
+// confirming it. A truncated download looks exactly like a mass delisting.
+const massWithdrawal = 5
 
-// Importer takes files into the store.
+// progressEvery is how often progress is told.
+const progressEvery = 100 * time.Millisecond
+
+// Importer takes files into the store. It is safe for concurrent use; imports wait for each
+// other, since each decides by what the others have left.
 type Importer struct {
 	Store  Store
 	Fitter *Fitter
 	// Written is called after each durable batch, so that indexes follow at once. May be nil.
 	Written func()
+
+	once sync.Once
+	turn chan struct{}
+}
+
+// begin waits for the imports before this one.
+func (im *Importer) begin(ctx context.Context) (end func(), err error) {
+	im.once.Do(func() { im.turn = make(chan struct{}, 1) })
+	select {
+	case im.turn <- struct{}{}:
+		return func() { <-im.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Import reads a file whole and keeps its good rows. It reads src twice: once to check, once to
-// write. progress may be nil; it is called now and then in the second pass. Errors are gRPC
-// status errors: FAILED_PRECONDITION with reason BAD_ROWS (strict) or MASS_WITHDRAWAL
-// (complete, more than 5 % gone, not confirmed), INVALID_ARGUMENT if the file is not of the
-// format at all. With an error of the first pass, nothing was changed.
-func (im *Importer) Import(ctx context.Context, h *recordv1.ImportHeader, src io.ReadSeeker, progress func(*recordv1.ImportProgress)) (*recordv1.ImportReport, error) {
-	format, err := formatOf(h)
+// write. progress may be nil; it is called now and then. Errors are gRPC status errors:
+// FAILED_PRECONDITION with reason BAD_ROWS (strict) or MASS_WITHDRAWAL (complete, more than 5 %
+// gone, not confirmed), INVALID_ARGUMENT if the file is not of the format at all. With an error
+// of the first pass, nothing was changed.
+func (im *Importer) Import(ctx context.Context, header *recordv1.ImportHeader, src io.ReadSeeker, progress func(*recordv1.ImportProgress)) (*recordv1.ImportReport, error) {
+	format, err := formatOf(header)
 	if err != nil {
 		return nil, err
 	}
-	report, seen, err := im.survey(ctx, h, format, src)
+	end, err := im.begin(ctx)
 	if err != nil {
-		return report, err
+		return nil, err
 	}
-	if h.GetStrict() && report.GetBad() > 0 {
-		return report, fault.New(codes.FailedPrecondition, fault.BadRows, "file", fmt.Sprintf(
-			"%d rows are bad and the import is strict: nothing was kept. Mend them, or import without --strict.", report.GetBad()))
+	defer end()
+	h := proto.CloneOf(header)
+	if h.GetAudience() == nil { // by the treaty: all whom policy permits
+		h.Audience = &recordv1.Audience{Mode: recordv1.AudienceMode_AUDIENCE_MODE_ALL_PERMITTED}
 	}
-	gone, err := im.gone(ctx, h, seen, report)
+	job := &job{im: im, header: h, format: format, src: src, report: &recordv1.ImportReport{}, meter: &meter{}, progress: progress}
+	surveyed, err := job.survey(ctx)
 	if err != nil {
-		return report, err
+		return job.report, err
 	}
-	if err := im.write(ctx, h, format, src, report, progress); err != nil {
-		return report, err
+	if h.GetStrict() && job.report.GetBad() > 0 {
+		return job.report, fault.New(codes.FailedPrecondition, fault.BadRows, "file", fmt.Sprintf(
+			"%d rows are bad and the import is strict: nothing was kept. Mend them, or import without --strict", job.report.GetBad()))
 	}
-	for collection, ids := range gone {
-		for batch := range slices.Chunk(ids, batchSize) {
-			n, err := im.Store.Withdraw(ctx, collection, batch)
-			if err != nil {
-				return report, fmt.Errorf("withdraw: %w", err)
-			}
-			report.Withdrawn += uint64(n)
-			im.written()
-		}
+	gone, err := job.gone(ctx, surveyed)
+	if err != nil {
+		return job.report, err
 	}
-	return report, nil
+	if err := job.write(ctx); err != nil {
+		return job.report, err
+	}
+	return job.report, job.withdraw(ctx, gone)
 }
 
-// refusal is a record of a row that is not kept.
-type refusal struct {
-	*Unfit
-	id string
+// job is one import.
+type job struct {
+	im       *Importer
+	header   *recordv1.ImportHeader
+	format   format
+	src      io.ReadSeeker
+	report   *recordv1.ImportReport
+	meter    *meter
+	progress func(*recordv1.ImportProgress)
+	told     time.Time
 }
 
-// fitRow fits the records of one row. The first record is the row's subject: if it is not kept,
-// what hangs on it (the documents of a person) is not kept either.
-func (im *Importer) fitRow(h *recordv1.ImportHeader, r row, seen idSet) ([]store.Put, []refusal) {
-	var kept []store.Put
-	var refused []refusal
-	for i, rec := range r.records {
-		fit, err := im.Fitter.Fit(rec, h.GetCollection(), h.GetAudience())
-		if err != nil {
-			refused = append(refused, refusal{Unfit: asUnfit(err), id: rec.GetRecordId()})
-		} else if !seen.add(collectionOf(rec), rec.GetRecordId()) {
-			refused = append(refused, refusal{id: rec.GetRecordId(), Unfit: &Unfit{Field: "record_id",
-				Reason: "the id stands twice in the file: the first one is kept; give each record its own id"}})
-		} else {
-			kept = append(kept, store.Put{Collection: collectionOf(rec), Source: h.GetSource(), Record: fit})
-			continue
-		}
-		if i == 0 {
-			return nil, refused
-		}
+// read makes one pass over the file.
+func (j *job) read(ctx context.Context, counts counter, each func(r row) error) error {
+	if _, err := j.src.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("import: %w", err)
 	}
-	return kept, refused
-}
-
-func (im *Importer) written() {
-	if im.Written != nil {
-		im.Written()
-	}
-}
-
-// survey is the first pass: every row is parsed and fitted, nothing is written.
-func (im *Importer) survey(ctx context.Context, h *recordv1.ImportHeader, format format, src io.ReadSeeker) (*recordv1.ImportReport, idSet, error) {
-	report := &recordv1.ImportReport{}
-	seen := newIDSet()
-	counts := counter{}
-	if _, err := src.Seek(0, io.SeekStart); err != nil {
-		return report, seen, fmt.Errorf("import: %w", err)
-	}
-	err := format(src, func(r row) error {
+	j.meter.r = j.src
+	return j.format(j.meter, func(r row) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		report.Rows++
-		for _, p := range r.problems {
-			bad(report, r.line, r.id(), p.Field, p.Reason)
+		j.meter.rows++
+		if j.progress != nil && time.Since(j.told) > progressEvery {
+			j.told = time.Now()
+			j.progress(j.meter.progress())
+		}
+		return each(r)
+	}, counts)
+}
+
+// survey is the first pass: every row is parsed and fitted, nothing is written.
+func (j *job) survey(ctx context.Context) (*pass, error) {
+	p := j.im.newPass(j.header)
+	counts := counter{}
+	var b batch
+	err := j.read(ctx, counts, func(r row) error {
+		j.report.Rows++
+		for _, problem := range r.problems {
+			j.name(r.line, r.id(), problem.Field, problem.Reason)
+		}
+		kept, refused, err := p.fit(ctx, r)
+		if err != nil {
+			return err
 		}
 		if len(r.records) == 0 {
-			report.Bad++
+			j.report.Bad++
+		}
+		for _, u := range refused {
+			j.bad(r.line, u.id, u.Field, u.Reason)
+		}
+		if !j.header.GetStrict() {
 			return nil
 		}
-		_, refused := im.fitRow(h, r, seen)
-		for _, u := range refused {
-			report.Bad++
-			bad(report, r.line, u.id, u.Field, u.Reason)
+		b.add(r.line, kept...)
+		if len(b.puts) < batchSize {
+			return nil
 		}
-		return nil
-	}, counts)
-	report.Counts = counts.list()
-	if err != nil {
-		return report, seen, err
+		return j.rehearse(ctx, &b)
+	})
+	if err == nil {
+		err = j.rehearse(ctx, &b)
 	}
-	return report, seen, nil
+	j.report.Counts = counts.list()
+	return p, err
+}
+
+// rehearse finds what the store would refuse, so that a strict import knows it before anything
+// is written.
+func (j *job) rehearse(ctx context.Context, b *batch) error {
+	if len(b.puts) == 0 {
+		return nil
+	}
+	_, err := j.im.Store.Rehearse(ctx, b.puts)
+	var refused *store.BatchError
+	if errors.As(err, &refused) {
+		for _, r := range refused.Rows {
+			j.bad(b.lines[r.Index], r.RecordID, r.Field, r.Err.Error())
+		}
+		err = nil
+	}
+	b.reset()
+	if err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	return nil
 }
 
 // gone lists the records of the source that the complete file does not hold any more.
-func (im *Importer) gone(ctx context.Context, h *recordv1.ImportHeader, seen idSet, report *recordv1.ImportReport) (map[string][]string, error) {
-	if !h.GetComplete() {
+func (j *job) gone(ctx context.Context, p *pass) (map[string][]string, error) {
+	if !j.header.GetComplete() {
 		return nil, nil
 	}
 	gone := map[string][]string{}
-	total, missing := 0, 0
+	var total, missing, onHold uint64
 	for _, collection := range []string{Persons, Documents} {
-		for id, err := range im.Store.SourceIDs(ctx, collection, h.GetSource()) {
+		for id, err := range j.im.Store.SourceIDs(ctx, collection, j.header.GetSource()) {
 			if err != nil {
 				return nil, fmt.Errorf("import: %w", err)
 			}
 			total++
-			if !seen.has(collection, id) {
+			if p.ids.named(collection, id) {
+				continue
+			}
+			held, err := j.im.Store.Get(ctx, collection, id)
+			if errors.Is(err, store.ErrNotFound) {
+				continue // withdrawn meanwhile
+			}
+			if err != nil {
+				return nil, fmt.Errorf("import: %w", err)
+			}
+			person := held.GetDocument().GetPersonRef()
+			switch {
+			case !j.holds(held):
+				return nil, fault.New(codes.InvalidArgument, fault.MalformedRequest, "source", fmt.Sprintf(
+					"the source %q also has records of another file, which this one would withdraw: give each file a source of its own (--source)", j.header.GetSource()))
+			case p.ids.named(Persons, person) && !p.ids.kept(Persons, person):
+				// It came with a person whose row is bad: what the row says of it is not known.
+			case held.GetStewardship().GetDeletionHold():
+				onHold++
+			default:
 				missing++
 				gone[collection] = append(gone[collection], id)
 			}
 		}
 	}
-	if missing > 0 && float64(missing) > massWithdrawal*float64(total) && !h.GetConfirmWithdrawals() {
+	if onHold > 0 {
+		j.report.Counts = append(j.report.Counts, &recordv1.ImportCount{Name: "not_withdrawn_for_deletion_hold", Count: onHold})
+	}
+	if missing == 0 || j.header.GetConfirmWithdrawals() {
+		return gone, nil
+	}
+	if missing*100 > massWithdrawal*total {
 		return nil, fault.New(codes.FailedPrecondition, fault.MassWithdrawal, "complete", fmt.Sprintf(
-			"the file does not hold %d of the %d records of the source %q: that is more than 5 %%, so nothing was changed. If they are to be withdrawn, confirm it (--yes).",
-			missing, total, h.GetSource()))
+			"the file does not hold %d of the %d records of the source %q: that is more than %d %%, so nothing was changed. If they are to be withdrawn, confirm it (--yes)",
+			missing, total, j.header.GetSource(), massWithdrawal))
+	}
+	if p.unnamed > 0 {
+		return nil, fault.New(codes.FailedPrecondition, fault.MassWithdrawal, "complete", fmt.Sprintf(
+			"%d rows of the file cannot be read so far that it is known which records they are, and %d records of the source %q are not found in it: they may be the same, so nothing was changed. Mend the rows; if the records are to be withdrawn, confirm it (--yes)",
+			p.unnamed, missing, j.header.GetSource()))
 	}
 	return gone, nil
 }
 
-// write is the second pass.
-func (im *Importer) write(ctx context.Context, h *recordv1.ImportHeader, format format, src io.ReadSeeker, report *recordv1.ImportReport, progress func(*recordv1.ImportProgress)) error {
-	if _, err := src.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("import: %w", err)
+// holds tells whether a record is of the kind that the file holds: persons with their documents,
+// or documents.
+func (j *job) holds(rec *recordv1.Record) bool {
+	if j.header.GetCollection() == Persons {
+		return rec.GetPerson() != nil || rec.GetDocument().GetPersonRef() != ""
 	}
-	counting := &countingReader{r: src}
-	seen := newIDSet()
-	batch := make([]store.Put, 0, batchSize)
-	var rows uint64
-	var told time.Time
+	return rec.GetDocument() != nil
+}
+
+// batch is what is written together, whole rows.
+type batch struct {
+	puts  []store.Put
+	lines []int
+}
+
+func (b *batch) add(line int, puts ...store.Put) {
+	for _, p := range puts {
+		b.puts, b.lines = append(b.puts, p), append(b.lines, line)
+	}
+}
+
+func (b *batch) reset() { b.puts, b.lines = b.puts[:0], b.lines[:0] }
+
+// write is the second pass.
+func (j *job) write(ctx context.Context) error {
+	p := j.im.newPass(j.header)
+	lost := map[string]bool{} // persons that the store refused
+	var b batch
 	flush := func() error {
-		if len(batch) == 0 {
+		if len(b.puts) == 0 {
 			return nil
 		}
-		results, err := im.put(ctx, batch, report)
-		if err != nil {
-			return fmt.Errorf("import: %w", err)
-		}
-		for _, r := range results {
-			switch r.Outcome {
-			case store.Created:
-				report.Created++
-			case store.Updated:
-				report.Updated++
-			case store.Unchanged:
-				report.Unchanged++
-			}
-		}
-		batch = batch[:0]
-		im.written()
-		if progress != nil && time.Since(told) > 100*time.Millisecond {
-			told = time.Now()
-			progress(&recordv1.ImportProgress{Bytes: counting.n, Rows: rows})
-		}
-		return nil
+		err := j.put(ctx, b, lost)
+		b.reset()
+		return err
 	}
-	err := format(counting, func(r row) error {
-		if err := ctx.Err(); err != nil {
+	err := j.read(ctx, counter{}, func(r row) error {
+		fitted, _, err := p.fit(ctx, r) // what is refused was named in the first pass
+		if err != nil {
 			return err
 		}
-		rows++
-		fitted, _ := im.fitRow(h, r, seen) // what is refused was named in the first pass
-		batch = append(batch, fitted...)
-		if len(batch) >= batchSize {
+		for _, put := range fitted {
+			if j.orphan(put, lost) {
+				j.bad(r.line, put.Record.GetRecordId(), "document.person_ref", orphanReason)
+				continue
+			}
+			b.add(r.line, put)
+		}
+		if len(b.puts) >= batchSize {
 			return flush()
 		}
 		return nil
-	}, counter{})
+	})
 	if err != nil {
 		return err
 	}
 	if err := flush(); err != nil {
 		return err
 	}
-	if progress != nil {
-		progress(&recordv1.ImportProgress{Bytes: counting.n, Rows: rows})
+	if j.progress != nil {
+		j.progress(j.meter.progress())
 	}
 	return nil
 }
 
-// put writes a batch. What the store refuses (an id that another source holds, a record under a
-// deletion hold) is named in the report, and the rest is kept.
-func (im *Importer) put(ctx context.Context, batch []store.Put, report *recordv1.ImportReport) ([]store.PutResult, error) {
-	results, err := im.Store.Put(ctx, batch)
-	var refused *store.BatchError
-	if !errors.As(err, &refused) {
-		return results, err
-	}
-	gone := make(map[int]bool, len(refused.Rows))
-	for _, r := range refused.Rows {
-		gone[r.Index] = true
-		report.Bad++
-		bad(report, 0, r.RecordID, r.Field, r.Err.Error())
-	}
-	kept := make([]store.Put, 0, len(batch)-len(gone))
-	for i, p := range batch {
-		if !gone[i] {
-			kept = append(kept, p)
-		}
-	}
-	if len(kept) == 0 {
-		return nil, nil
-	}
-	return im.Store.Put(ctx, kept)
+const orphanReason = "its person is not kept, so it is not either"
+
+// orphan tells whether a record hangs on a person of the file that the store refused.
+func (j *job) orphan(p store.Put, lost map[string]bool) bool {
+	return j.header.GetCollection() == Persons && p.Record.GetDocument() != nil && lost[p.Record.GetDocument().GetPersonRef()]
 }
 
-func bad(report *recordv1.ImportReport, line int, id, field, reason string) {
-	if len(report.GetBadRows()) < maxBadRows {
-		report.BadRows = append(report.BadRows, &recordv1.BadRow{Line: uint64(line), RecordId: id, Field: field, Reason: reason})
+// put writes a batch. What the store refuses (an id that another source holds) is named in the
+// report with what hangs on it, and the rest is kept.
+func (j *job) put(ctx context.Context, b batch, lost map[string]bool) error {
+	results, err := j.im.Store.Put(ctx, b.puts)
+	var refused *store.BatchError
+	if errors.As(err, &refused) {
+		if j.header.GetStrict() {
+			// The rehearsal found nothing: somebody else has created records since.
+			return fault.New(codes.FailedPrecondition, fault.BadRows, "file",
+				"the store was changed while the file was taken in, and refuses some of its rows: a part of the file is kept. Import it again")
+		}
+		results, err = j.putRest(ctx, b, refused, lost)
 	}
+	if err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	for _, r := range results {
+		switch r.Outcome {
+		case store.Created:
+			j.report.Created++
+		case store.Updated:
+			j.report.Updated++
+		case store.Unchanged:
+			j.report.Unchanged++
+		}
+	}
+	j.written()
+	return nil
+}
+
+// putRest writes a batch without what was refused.
+func (j *job) putRest(ctx context.Context, b batch, refused *store.BatchError, lost map[string]bool) ([]store.PutResult, error) {
+	dropped := make(map[int]bool, len(refused.Rows))
+	for _, r := range refused.Rows {
+		dropped[r.Index] = true
+		if b.puts[r.Index].Collection == Persons {
+			lost[r.RecordID] = true
+		}
+		j.bad(b.lines[r.Index], r.RecordID, r.Field, r.Err.Error())
+	}
+	rest := make([]store.Put, 0, len(b.puts)-len(dropped))
+	for i, p := range b.puts {
+		switch {
+		case dropped[i]:
+		case j.orphan(p, lost):
+			j.bad(b.lines[i], p.Record.GetRecordId(), "document.person_ref", orphanReason)
+		default:
+			rest = append(rest, p)
+		}
+	}
+	if len(rest) == 0 {
+		return nil, nil
+	}
+	return j.im.Store.Put(ctx, rest)
+}
+
+// withdraw takes back what is gone, documents before the persons on whom they hang.
+func (j *job) withdraw(ctx context.Context, gone map[string][]string) error {
+	for _, collection := range []string{Documents, Persons} {
+		for ids := range slices.Chunk(gone[collection], batchSize) {
+			n, err := j.im.Store.Withdraw(ctx, collection, ids)
+			var refused *store.BatchError
+			if errors.As(err, &refused) { // put under a deletion hold since it was looked at
+				held := map[string]bool{}
+				for _, r := range refused.Rows {
+					held[r.RecordID] = true
+					j.name(0, r.RecordID, r.Field, "not withdrawn: "+r.Err.Error())
+				}
+				ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return held[id] })
+				n, err = j.im.Store.Withdraw(ctx, collection, ids)
+			}
+			if err != nil {
+				return fmt.Errorf("import: withdraw: %w", err)
+			}
+			j.report.Withdrawn += uint64(n)
+			j.written()
+		}
+	}
+	return nil
+}
+
+func (j *job) written() {
+	if j.im.Written != nil {
+		j.im.Written()
+	}
+}
+
+// bad counts a record that is not kept, and names it.
+func (j *job) bad(line int, id, field, reason string) {
+	j.report.Bad++
+	j.name(line, id, field, reason)
+}
+
+// name names what is wrong with a row, as long as the report has room.
+func (j *job) name(line int, id, field, reason string) {
+	if len(j.report.GetBadRows()) < maxBadRows {
+		j.report.BadRows = append(j.report.BadRows, &recordv1.BadRow{
+			Line: uint64(line), RecordId: atMost(id, maxID), Field: atMost(field, maxField), Reason: atMost(reason, maxReason),
+		})
+	}
+}
+
+// atMost cuts a text to a number of bytes, between two characters.
+func atMost(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
 }
 
 func collectionOf(rec *recordv1.Record) string {

@@ -10,6 +10,8 @@
 package records
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -105,6 +107,16 @@ func forNobody(rec *recordv1.Record) bool {
 }
 
 func (f *Fitter) fitPerson(p *recordv1.Person) error {
+	for i, a := range p.GetImages() {
+		if err := fitAttachment(fmt.Sprintf("person.images[%d]", i), a); err != nil {
+			return err
+		}
+	}
+	for i, a := range p.GetBiometrics() {
+		if err := fitAttachment(fmt.Sprintf("person.biometrics[%d]", i), a); err != nil {
+			return err
+		}
+	}
 	for i, b := range p.GetBirths() {
 		field := fmt.Sprintf("person.births[%d]", i)
 		if b.GetFrom() == "" && b.GetTo() != "" || b.GetTo() == "" && b.GetFrom() != "" {
@@ -129,6 +141,19 @@ func (f *Fitter) fitPerson(p *recordv1.Person) error {
 	return nil
 }
 
+// fitAttachment gives a file its digest, by which it is told where its content is not.
+func fitAttachment(field string, a *recordv1.Attachment) error {
+	if len(a.GetContent()) == 0 {
+		return nil
+	}
+	digest := sha256.Sum256(a.GetContent())
+	if len(a.GetDigest()) > 0 && !bytes.Equal(a.GetDigest(), digest[:]) {
+		return &Unfit{Field: field + ".digest", Reason: "it is not the SHA-256 of the content: leave it out, or fetch the file again"}
+	}
+	a.Digest = digest[:]
+	return nil
+}
+
 func (f *Fitter) fitDocument(d *recordv1.Document) error {
 	if d.GetIssuer() != "" {
 		if !identity.KnownCode(d.GetIssuer()) {
@@ -144,29 +169,50 @@ func (f *Fitter) fitDocument(d *recordv1.Document) error {
 			"only the state that issued a document may list it as %s: this is a document of %s, this bureau is %s",
 			statusWord(d.GetStatus()), orUnknown(d.GetIssuer()), f.self)}
 	}
-	for field, day := range map[string]string{
-		"document.issue_date": d.GetIssueDate(), "document.expiry_date": d.GetExpiryDate(), "document.theft.on": d.GetTheft().GetOn(),
+	for _, day := range [][2]string{
+		{"document.issue_date", d.GetIssueDate()}, {"document.expiry_date", d.GetExpiryDate()}, {"document.theft.on", d.GetTheft().GetOn()},
 	} {
-		if err := checkDay(field, day); err != nil {
+		if err := checkDay(day[0], day[1]); err != nil {
 			return err
 		}
 	}
-	keys := match.DocumentKeys(d.GetNumber())
+	return fitNumber(d)
+}
+
+// The bounds of a document's keys (record/v1/document.proto), and of the digits by which the
+// numbers of a range count.
+const (
+	maxKeyBytes    = 64
+	maxMoreKeys    = 16
+	maxRangeDigits = 18
+)
+
+// fitNumber makes the keys by which a document is found.
+func fitNumber(d *recordv1.Document) error {
 	d.NumberKey, d.MoreKeys = "", nil
 	if d.GetRangeEnd() != "" {
-		low, _, ok := match.RangeKeys(d.GetNumber(), d.GetRangeEnd())
-		if !ok {
+		low, high, ok := match.RangeKeys(d.GetNumber(), d.GetRangeEnd())
+		switch digits := len(low) - len(strings.TrimRight(low, "0123456789")); {
+		case !ok:
 			return &Unfit{Field: "document.range_end", Reason: "the two numbers are no range: write both with the same letters and as many digits, the lower one first"}
+		case low == high:
+			d.RangeEnd = "" // one document
+		case digits > maxRangeDigits || len(low) > maxKeyBytes:
+			return &Unfit{Field: "document.range_end", Reason: fmt.Sprintf("the numbers of a range end in at most %d digits", maxRangeDigits)}
+		default:
+			d.NumberKey = low
+			return nil
 		}
-		d.NumberKey = low
-		return nil
 	}
-	if len(keys) > 0 {
+	keys := slices.DeleteFunc(match.DocumentKeys(d.GetNumber()), func(k string) bool { return len(k) > maxKeyBytes })
+	switch {
+	case len(keys) > 0:
 		d.NumberKey = keys[0]
-		d.MoreKeys = slices.Clone(keys[1:])
-		if len(d.MoreKeys) > 16 {
-			d.MoreKeys = d.MoreKeys[:16]
-		}
+		d.MoreKeys = slices.Clone(keys[1:min(len(keys), maxMoreKeys+1)])
+	case OnlyIssuerMaySay(d.GetStatus()):
+		// One of a list's persons is kept as the list has it; one that is reported so that it be
+		// found and cannot be is a gap that nobody would notice.
+		return &Unfit{Field: "document.number", Reason: "it holds nothing by which the document could be found: write the number as the document has it"}
 	}
 	return nil
 }
@@ -210,14 +256,6 @@ func unfitOf(err error) *Unfit {
 	if errors.As(err, &ve) && len(ve.Violations) > 0 {
 		v := ve.Violations[0]
 		return &Unfit{Field: protovalidate.FieldPathString(v.Proto.GetField()), Reason: v.Proto.GetMessage()}
-	}
-	return &Unfit{Reason: err.Error()}
-}
-
-func asUnfit(err error) *Unfit {
-	var u *Unfit
-	if errors.As(err, &u) {
-		return u
 	}
 	return &Unfit{Reason: err.Error()}
 }

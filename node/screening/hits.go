@@ -1,6 +1,7 @@
 package screening
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func hitOf(self identity.Bureau, c match.Candidate, now time.Time) *hitv1.Hit {
 		h.Warnings = p.GetWarnings()
 		h.Minor = policy.Minor(p, now)
 		h.Action, h.ActionText = p.GetAction(), p.GetActionText()
-		h.Subject = &hitv1.Hit_Person{Person: p}
+		h.Subject = &hitv1.Hit_Person{Person: withoutFiles(p)}
 	} else {
 		d := rec.GetDocument()
 		h.Kind, h.Collection = hitv1.HitKind_HIT_KIND_DOCUMENT, gate.Documents
@@ -42,8 +43,23 @@ func hitOf(self identity.Bureau, c match.Candidate, now time.Time) *hitv1.Hit {
 		h.Action, h.ActionText = actionOnDocument(d), d.GetActionText()
 		h.Subject = &hitv1.Hit_Document{Document: d}
 	}
-	h.MustNot = mustNot(h)
+	h.MustNot = gate.MustNot(h)
 	return h
+}
+
+// withoutFiles is a person without the content of their photographs and templates, which are told
+// by digest: a few of them would make an answer larger than a message may be, and the whole check
+// would fail for it.
+func withoutFiles(p *recordv1.Person) *recordv1.Person {
+	holds := func(a *recordv1.Attachment) bool { return len(a.GetContent()) > 0 }
+	if !slices.ContainsFunc(p.GetImages(), holds) && !slices.ContainsFunc(p.GetBiometrics(), holds) {
+		return p
+	}
+	p = proto.CloneOf(p)
+	for _, a := range slices.Concat(p.GetImages(), p.GetBiometrics()) {
+		a.Content = nil
+	}
+	return p
 }
 
 // actionOnDocument is what the owner asks, or what follows from the status.
@@ -57,33 +73,6 @@ func actionOnDocument(d *recordv1.Document) recordv1.Action {
 	default:
 		return recordv1.Action_ACTION_SEIZE_DOCUMENT
 	}
-}
-
-// mustNot is what the officer must not do on this hit alone.
-func mustNot(h *hitv1.Hit) []string {
-	out := []string{"Do not act on this hit alone: compare person and document first, then have " + h.GetBureau() + " confirm it."}
-	if h.GetMinor() {
-		out = append(out, "A child: do not arrest, handcuff or question without a guardian or child protection officer.")
-	}
-	switch h.GetAction() {
-	case recordv1.Action_ACTION_PROTECT:
-		out = append(out, "Do not treat the person as a suspect: they are to be protected.")
-	case recordv1.Action_ACTION_DISCREET:
-		out = append(out, "Do not let the person notice, hold or search them.")
-	case recordv1.Action_ACTION_LOCATE:
-		out = append(out, "Do not hold the person: the owner wants to know where they are.")
-	case recordv1.Action_ACTION_INFORM:
-		out = append(out, "Do not hold the person on this record.")
-	}
-	switch h.GetDocumentStatus() {
-	case recordv1.DocumentStatus_DOCUMENT_STATUS_ASSOCIATED:
-		out = append(out, "Do not seize the document: it is valid and belongs to a person of interest.")
-	case recordv1.DocumentStatus_DOCUMENT_STATUS_COUNTERFEIT_SEEN:
-		out = append(out, "Do not take the document for false: a counterfeit with this number was seen, the genuine one may be before you.")
-	case recordv1.DocumentStatus_DOCUMENT_STATUS_STOLEN, recordv1.DocumentStatus_DOCUMENT_STATUS_LOST:
-		out = append(out, "Do not take the bearer for the thief: who reports a document lost may find it again.")
-	}
-	return out
 }
 
 // ActionWord is an action as people read it: "seize document".

@@ -3,9 +3,11 @@ package screening
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,12 +40,19 @@ type Holdings struct {
 	now     func() time.Time
 	logger  *slog.Logger
 	poke    chan struct{}
-	seq     atomic.Int64
+	loading sync.Mutex // one Load at a time: changes are taken over in their order
+	seq     int64      // of the newest change in the index; guarded by loading
+	// failing is since when the store cannot be followed, as UnixNano; 0: it can.
+	failing atomic.Int64
 }
 
 // followInterval is how often the index looks for changes when nobody pokes it: a bound on how
 // long a withdrawal on another replica goes unseen.
 const followInterval = 500 * time.Millisecond
+
+// lagPatience is how long the index answers while the store cannot be followed: a hiccup costs
+// nobody a check, but a check must not be answered from yesterday's records as if from today's.
+const lagPatience = 3 * time.Second
 
 // followBatch is how many changes are taken over at once.
 const followBatch = 2000
@@ -64,11 +73,17 @@ func NewHoldings(self identity.Bureau, records Records, now func() time.Time, lo
 
 // Load brings the index up to the store's newest change.
 func (h *Holdings) Load(ctx context.Context) error {
+	h.loading.Lock()
+	defer h.loading.Unlock()
 	for {
-		changes, err := h.records.Changes(ctx, h.seq.Load(), followBatch, gate.Persons)
+		changes, err := h.records.Changes(ctx, h.seq, followBatch, gate.Persons)
 		if err != nil {
+			if ctx.Err() == nil {
+				h.failing.CompareAndSwap(0, h.now().UnixNano())
+			}
 			return fmt.Errorf("index of persons: %w", err)
 		}
+		h.failing.Store(0)
 		if len(changes) == 0 {
 			return nil
 		}
@@ -78,9 +93,15 @@ func (h *Holdings) Load(ctx context.Context) error {
 			} else {
 				h.persons.Put(c.RecordID, c.Record)
 			}
-			h.seq.Store(c.Seq)
+			h.seq = c.Seq
 		}
 	}
+}
+
+// lags tells that the index has not followed the store for too long to be answered from.
+func (h *Holdings) lags() bool {
+	since := h.failing.Load()
+	return since != 0 && h.now().Sub(time.Unix(0, since)) > lagPatience
 }
 
 // Follow keeps the index up to date until ctx ends.
@@ -127,19 +148,27 @@ func (h *Holdings) SearchDocuments(ctx context.Context, q *queryv1.DocumentQuery
 		}
 		found = append(found, gate.Found{Record: rec, Hit: hitOf(h.self, c, now)})
 	}
-	slices.SortStableFunc(found, func(a, b gate.Found) int { return cmp.Compare(b.Hit.GetScore(), a.Hit.GetScore()) })
+	slices.SortStableFunc(found, func(a, b gate.Found) int {
+		return cmp.Or(cmp.Compare(b.Hit.GetScore(), a.Hit.GetScore()), cmp.Compare(a.Record.GetRecordId(), b.Record.GetRecordId()))
+	})
 	return found[:min(limit, len(found))], nil
 }
 
 // SearchPersons implements gate.Searcher.
 func (h *Holdings) SearchPersons(_ context.Context, q *queryv1.PersonQuery, limit int) ([]gate.Found, error) {
+	if h.lags() {
+		return nil, errors.New("the index of persons lags behind the store")
+	}
 	now := h.now()
 	var found []gate.Found
-	for _, c := range h.persons.Search(q, limit) {
-		if expired(c.Record, now) {
-			continue
+	// All are looked at: those that have expired must not push others out.
+	for _, c := range h.persons.Search(q, match.MaxHits) {
+		if len(found) == limit {
+			break
 		}
-		found = append(found, gate.Found{Record: c.Record, Hit: hitOf(h.self, c, now)})
+		if !expired(c.Record, now) {
+			found = append(found, gate.Found{Record: c.Record, Hit: hitOf(h.self, c, now)})
+		}
 	}
 	return found, nil
 }
@@ -195,6 +224,9 @@ func (s *Screening) home(ctx context.Context, subject *subject) (atHome, error) 
 }
 
 func (s *Screening) unsearchable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err() // the caller has gone, or has no time left
+	}
 	s.cfg.Logger.ErrorContext(ctx, "the own records cannot be searched", slog.Any("error", err))
 	return fault.New(codes.Unavailable, fault.SearchFailed, "",
 		"the node cannot search its own records now. Tell your operator, and check by other means meanwhile")

@@ -109,16 +109,16 @@ func (s *Screening) Check(ctx context.Context, client identity.Identity, req *sc
 	resp.Hits = local.hits
 	resp.Bureaus = append(resp.Bureaus, local.status)
 
-	targets := s.concerned(client, req.GetJustification(), subject)
-	if len(targets) > 0 {
+	concerned := s.concerned(ctx, client, req.GetJustification(), subject)
+	if len(concerned) > 0 {
 		askCtx, cancel := context.WithTimeout(ctx, s.patience(req))
-		results := s.cfg.Asker.Ask(askCtx, s.question(client, req, subject, targets))
+		results := s.cfg.Asker.Ask(askCtx, s.question(client, req, subject, concerned))
 		cancel()
-		merge(resp, results)
+		merge(resp, concerned, results)
 	}
 	sortHits(resp.GetHits(), s.cfg.Self)
 	resp.Verdict = Verdict(resp.GetBureaus())
-	resp.Advice = advice(resp, permit.Obligations.Advice)
+	resp.Advice = advice(resp, byPolicy(permit.Advice(), concerned, resp))
 	resp.Elapsed = durationpb.New(s.cfg.Now().Sub(began))
 	if err := s.cfg.Gate.Checked(ctx, checkID, client, req.GetJustification().GetPurpose(), permit, outcome(resp)); err != nil {
 		return nil, err
@@ -135,8 +135,12 @@ func (s *Screening) patience(req *screeningv1.CheckRequest) time.Duration {
 	return s.cfg.Patience
 }
 
-func (s *Screening) question(client identity.Identity, req *screeningv1.CheckRequest, subject *subject, targets []ask.Target) ask.Question {
+func (s *Screening) question(client identity.Identity, req *screeningv1.CheckRequest, subject *subject, all []concerned) ask.Question {
 	given := req.GetRequester()
+	targets := make([]ask.Target, 0, len(all))
+	for _, c := range all {
+		targets = append(targets, c.Target)
+	}
 	return ask.Question{
 		Requester: &queryv1.Requester{
 			Bureau:      string(client.Bureau),
@@ -156,8 +160,19 @@ func (s *Screening) question(client identity.Identity, req *screeningv1.CheckReq
 	}
 }
 
-// merge adds what the other bureaus said.
-func merge(resp *screeningv1.CheckResponse, results []ask.Result) {
+// merge adds what the other bureaus said. A bureau concerned of which nothing came back is listed
+// all the same: it was not heard.
+func merge(resp *screeningv1.CheckResponse, all []concerned, results []ask.Result) {
+	for _, c := range all {
+		i := slices.IndexFunc(results, func(r ask.Result) bool { return r.Bureau == c.Bureau })
+		if i < 0 {
+			results = append(results, ask.Result{Bureau: c.Bureau, Rules: c.Rules, Optional: c.Optional})
+			i = len(results) - 1
+		}
+		if results[i].Status == queryv1.Status_STATUS_UNSPECIFIED {
+			results[i].Status, results[i].Reason = queryv1.Status_STATUS_UNAVAILABLE, "this node failed to ask it"
+		}
+	}
 	for _, r := range results {
 		status := &screeningv1.BureauStatus{
 			Bureau:      string(r.Bureau),
@@ -166,7 +181,7 @@ func merge(resp *screeningv1.CheckResponse, results []ask.Result) {
 			Elapsed:     durationpb.New(r.Elapsed),
 			Rules:       r.Rules,
 			Collections: r.Collections,
-			Reason:      r.Reason,
+			Reason:      atMost(r.Reason, maxReason),
 			Optional:    r.Optional,
 			AskId:       r.AskID,
 		}
@@ -181,8 +196,9 @@ func merge(resp *screeningv1.CheckResponse, results []ask.Result) {
 	})
 }
 
-// sortHits puts the surest first; among equals the own record, then by bureau and id, so that
-// the same check gives the same order.
+// sortHits puts the surest first; among equals the own records, then those of the other bureaus
+// by their ids, each bureau's in the order in which it gave them: the same check gives the same
+// order.
 func sortHits(hits []*hitv1.Hit, self identity.Bureau) {
 	slices.SortStableFunc(hits, func(a, b *hitv1.Hit) int {
 		if a.GetBand() != b.GetBand() {
@@ -194,7 +210,7 @@ func sortHits(hits []*hitv1.Hit, self identity.Bureau) {
 			}
 			return 1
 		}
-		return strings.Compare(a.GetBureau(), b.GetBureau())
+		return strings.Compare(a.GetBureau(), b.GetBureau()) // and within a bureau in its own order
 	})
 }
 

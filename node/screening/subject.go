@@ -2,7 +2,6 @@ package screening
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/node/formats/mrz"
+	"github.com/entente-mesh/entente/node/match"
 	"github.com/entente-mesh/entente/pki/identity"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 	screeningv1 "github.com/entente-mesh/entente/proto/gen/entente/screening/v1"
@@ -33,8 +33,10 @@ func (s *Screening) read(req *screeningv1.CheckRequest) (*subject, error) {
 	}
 	if d := req.GetDocument(); d != nil {
 		d = proto.Clone(d).(*queryv1.DocumentQuery)
-		if strings.TrimSpace(d.GetNumber()) == "" {
-			return nil, fault.New(codes.InvalidArgument, fault.MalformedRequest, "document.number", "the document has no number: give it")
+		if len(match.DocumentKeys(d.GetNumber())) == 0 {
+			// Nothing could be found by it, here or abroad: that must not look like "no hit".
+			return nil, fault.New(codes.InvalidArgument, fault.MalformedRequest, "document.number",
+				"the document's number holds nothing that can be looked up: give it as the document has it")
 		}
 		if d.GetIssuer() != "" {
 			if !identity.KnownCode(d.GetIssuer()) {
@@ -48,9 +50,11 @@ func (s *Screening) read(req *screeningv1.CheckRequest) (*subject, error) {
 		out.traveller.Document = d
 	}
 	if p := req.GetPerson(); p != nil {
-		if strings.TrimSpace(p.GetName()+p.GetPrimary()+p.GetSecondary()) == "" {
-			return nil, fault.New(codes.InvalidArgument, fault.MalformedRequest, "person.name", "the person has no name: give it")
+		if match.NormaliseName(p.GetName()+" "+p.GetPrimary()+" "+p.GetSecondary()) == "" {
+			return nil, fault.New(codes.InvalidArgument, fault.MalformedRequest, "person.name",
+				"the person has no name that can be compared: give it, in Latin letters where its own script is not known here")
 		}
+		p = proto.Clone(p).(*queryv1.PersonQuery)
 		if p.GetNationality() != "" && !identity.KnownCode(p.GetNationality()) {
 			return nil, fault.New(codes.InvalidArgument, fault.UnknownCountry, "person.nationality",
 				fmt.Sprintf("the nationality %s is neither an ISO 3166-1 alpha-3 code nor one of Doc 9303-3: correct it, or leave it out.", p.GetNationality()))
@@ -58,7 +62,11 @@ func (s *Screening) read(req *screeningv1.CheckRequest) (*subject, error) {
 		if err := checkBirthDate(p.GetBirthDate()); err != nil {
 			return nil, err
 		}
-		out.traveller.Person = proto.Clone(p).(*queryv1.PersonQuery)
+		// One code for one state: rules about a state's nationals must not be missed by another.
+		if b, ok := identity.BureauOfIssuer(p.GetNationality()); ok {
+			p.Nationality = string(b)
+		}
+		out.traveller.Person = p
 	}
 	if out.traveller.GetDocument() == nil && out.traveller.GetPerson() == nil {
 		return nil, fault.New(codes.InvalidArgument, fault.NothingAsked, "mrz",
@@ -85,7 +93,7 @@ func checkBirthDate(date string) error {
 func (s *Screening) readMRZ(text string, out *subject) error {
 	doc, problems, err := mrz.Parser{Now: s.cfg.Now}.Parse(text)
 	if err != nil {
-		return fault.New(codes.InvalidArgument, fault.MRZUnreadable, "mrz", "this is no machine-readable zone: "+err.Error()+"")
+		return fault.New(codes.InvalidArgument, fault.MRZUnreadable, "mrz", err.Error()+": read the document again, or give number and name by hand")
 	}
 	for _, p := range problems {
 		out.problems = append(out.problems, &screeningv1.Problem{Code: string(p.Code), Field: string(p.Field), Text: p.Text})
@@ -93,6 +101,11 @@ func (s *Screening) readMRZ(text string, out *subject) error {
 	t := out.traveller
 	t.Format = string(doc.Format)
 	t.ExpiryDate = doc.Expiry
+	if doc.Number != "" && len(match.DocumentKeys(doc.Number)) == 0 {
+		out.problems = append(out.problems, &screeningv1.Problem{Code: "NUMBER_NOT_SEARCHABLE", Field: "document number",
+			Text: "the document's number holds nothing that can be looked up: the document was not checked"})
+		doc.Number = ""
+	}
 	if doc.Number != "" {
 		t.Document = &queryv1.DocumentQuery{Number: doc.Number, Type: doc.DocumentType()}
 		if b, ok := identity.BureauOfIssuer(doc.Issuer); ok {

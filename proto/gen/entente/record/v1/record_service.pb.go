@@ -331,7 +331,7 @@ type ImportHeader struct {
 	Strict bool `protobuf:"varint,5,opt,name=strict,proto3" json:"strict,omitempty"`
 	// Withdraw even more than 5 % of the source.
 	ConfirmWithdrawals bool `protobuf:"varint,6,opt,name=confirm_withdrawals,json=confirmWithdrawals,proto3" json:"confirm_withdrawals,omitempty"`
-	// Who may be told of the records that do not say so themselves. Absent: nobody abroad.
+	// Who may be told of the records that do not say so themselves. Absent: all whom policy permits.
 	Audience *Audience `protobuf:"bytes,7,opt,name=audience,proto3" json:"audience,omitempty"`
 	// The file's size in bytes, for the progress. 0: not known.
 	Size          uint64 `protobuf:"varint,8,opt,name=size,proto3" json:"size,omitempty"`
