@@ -21,6 +21,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -82,6 +83,7 @@ type Node struct {
 
 	background sync.WaitGroup
 	end        context.CancelFunc // ends the background
+	started    atomic.Bool
 	stopOnce   sync.Once
 	stopped    error
 	failed     chan error // a listener that ended by itself
@@ -120,7 +122,7 @@ func (n *Node) openStore(ctx context.Context) error {
 	}
 	s, err := openStore(ctx, n.layout, n.now)
 	if err != nil {
-		return fmt.Errorf("store: %w", err)
+		return err
 	}
 	n.store = s
 	return nil
@@ -283,8 +285,12 @@ func (n *Node) tlsOptions() mtls.Options {
 
 func (n *Node) rosterVersion() uint64 { return n.rosters.version() }
 
-// Start binds both listeners and serves. It returns when calls are accepted.
+// Start binds both listeners and serves. It returns when calls are accepted. A node is started
+// once.
 func (n *Node) Start(ctx context.Context) error {
+	if n.started.Swap(true) {
+		return errors.New("node: started twice, or after Stop: make a new one")
+	}
 	var err error
 	if n.meshListener, err = net.Listen("tcp", n.cfg.MeshListen); err != nil {
 		return fmt.Errorf("mesh_listen %s: %w", n.cfg.MeshListen, err)
@@ -348,6 +354,7 @@ const stopPatience = 5 * time.Second
 // five seconds, the background ends, the parts close. It may be called again.
 func (n *Node) Stop() error {
 	n.stopOnce.Do(func() {
+		n.started.Store(true) // not any more
 		ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 		defer cancel()
 		var wait sync.WaitGroup
