@@ -90,7 +90,10 @@ func Init(ctx context.Context, o InitOptions) (res *InitResult, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Takes the place of an empty folder, and of nothing else.
+	// Takes the place of an empty folder, and of nothing else: Remove leaves what is not empty.
+	if err := os.Remove(place); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: the folder is not empty: name a new one, nothing is overwritten: %w", o.Dir, err)
+	}
 	if err := os.Rename(made, place); err != nil {
 		return nil, fmt.Errorf("%s: the folder is not empty: name a new one, nothing is overwritten: %w", o.Dir, err)
 	}

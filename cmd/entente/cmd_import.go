@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,9 @@ func (a *app) importCommand() *cobra.Command {
 				return usagef("--collection (persons or documents) and --format (un-xml, entente-json or csv) are needed")
 			}
 			var err error
+			if h.GetSource() != "" && !sourceName.MatchString(h.GetSource()) {
+				return usagef("--source %q: give up to 64 lower-case letters, digits, dots, dashes and underscores, a letter or digit first", h.GetSource())
+			}
 			if h.Audience, err = audienceOf(audience); err != nil {
 				return usageError{err}
 			}
@@ -64,6 +68,9 @@ func (a *app) importCommand() *cobra.Command {
 	f.StringVar(&audience, "audience", "all-permitted", "who may be told of records that do not say so: all-permitted, none, or bureaus separated by commas")
 	return cmd
 }
+
+// sourceName is what a source may be called (record/v1, ImportHeader.source).
+var sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 func audienceOf(text string) (*recordv1.Audience, error) {
 	switch text {

@@ -33,6 +33,9 @@ func (a *app) initCommand() *cobra.Command {
 			if o.Bureau, err = identity.ParseBureau(country); err != nil {
 				return usagef("--country: %w", err)
 			}
+			if !identity.KnownCode(country) {
+				return usagef("--country %s: neither an ISO 3166-1 alpha-3 code nor one of Doc 9303-3", country)
+			}
 			if o.Federation, err = identity.ParseFederation(federation); err != nil {
 				return usagef("--federation: %w", err)
 			}

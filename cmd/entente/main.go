@@ -90,6 +90,17 @@ func (a *app) root() *cobra.Command {
 		a.demoCommand(), a.initCommand(), a.runCommand(), a.statusCommand(), a.peersCommand(), a.importCommand(),
 		a.policyCommand(), a.rosterCommand(), a.checkCommand(), a.versionCommand(),
 	)
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		// Runnable, or a wrong word after it would pass for a call for help.
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		for _, shell := range cmd.Commands() {
+			shell.Example = "  entente completion " + shell.Name()
+		}
+	}
 	wrapArgs(root)
 	return root
 }

@@ -83,7 +83,8 @@ func sentence(err error) string {
 	}
 	switch st.Code() {
 	case codes.Unavailable:
-		if strings.Contains(st.Message(), "handshake") || strings.Contains(st.Message(), "broken pipe") || strings.Contains(st.Message(), "connection reset") {
+		// A server that refuses a certificate just closes the connection, and how that shows varies.
+		if !strings.Contains(st.Message(), "while dialing") {
 			return "the node and this client did not accept each other's certificates: is it the local listener of your own bureau's node (entente status shows it), and is your certificate in force? " + st.Message()
 		}
 		return "the node cannot be reached: is it running (entente run), and is the address right? " + st.Message()

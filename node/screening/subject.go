@@ -101,6 +101,9 @@ func (s *Screening) readMRZ(text string, out *subject) error {
 	t := out.traveller
 	t.Format = string(doc.Format)
 	t.ExpiryDate = doc.Expiry
+	if today := s.cfg.Now().UTC().Format(time.DateOnly); doc.Expiry != "" && doc.Expiry < today[:len(doc.Expiry)] {
+		out.problems = append(out.problems, &screeningv1.Problem{Code: "EXPIRED", Field: "expiry date", Text: "the document expired on " + doc.Expiry})
+	}
 	if doc.Number != "" && len(match.DocumentKeys(doc.Number)) == 0 {
 		out.problems = append(out.problems, &screeningv1.Problem{Code: "NUMBER_NOT_SEARCHABLE", Field: "document number",
 			Text: "the document's number holds nothing that can be looked up: the document was not checked"})
