@@ -145,7 +145,9 @@ func (s idSet) key(collection, id string) idKey {
 // name notes an id that the file names, without saying that its record is kept.
 func (s idSet) name(collection, id string) {
 	k := s.key(collection, id)
-	s.ids[k] = s.ids[k]
+	if _, known := s.ids[k]; !known {
+		s.ids[k] = false
+	}
 }
 
 // keep notes a record that is kept. It returns false if one of its id is kept already.
