@@ -2,7 +2,8 @@
 
 -- +goose Up
 
--- An ask is good once: (asker, ask_id) is remembered until it could not be valid any more.
+-- An ask is good once: (asker, ask_id) is remembered until it could not be valid any more. With
+-- rowids: an answer of some kilobytes in the key's own tree would make every look-up read it.
 CREATE TABLE asks (
     asker        TEXT    NOT NULL,
     ask_id       TEXT    NOT NULL,
@@ -10,7 +11,7 @@ CREATE TABLE asks (
     answer       BLOB    NOT NULL,
     forget_after INTEGER NOT NULL,
     PRIMARY KEY (asker, ask_id)
-) WITHOUT ROWID;
+);
 CREATE INDEX asks_by_age ON asks (forget_after);
 
 -- Every passage through the gate, in the order in which it became durable.

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// row is one line of the table. An empty cell is a dash: there is no budget, or no yardstick.
+type row struct {
+	what, measured, yardstick, ratio, budget string
+	met                                      verdict
+}
+
+// verdict says whether a budget is met.
+type verdict string
+
+func within(met bool) verdict {
+	if met {
+		return "yes"
+	}
+	return "**no**"
+}
+
+// report is what a run found, and where.
+type report struct {
+	quick     bool
+	scale     scale
+	began     time.Time
+	took      time.Duration
+	loadFirst string
+	loadLast  string
+	rows      []row
+}
+
+func (r *report) begin(quick bool, s scale, now time.Time) {
+	r.quick, r.scale, r.began, r.loadFirst = quick, s, now, load()
+}
+
+func (r *report) end(now time.Time) { r.took, r.loadLast = now.Sub(r.began), load() }
+
+// columns are the table's.
+var columns = []string{"what", "measured", "yardstick, same run", "ratio", "budget", "met"}
+
+// markdown is the page.
+func (r *report) markdown() []byte {
+	var b bytes.Buffer
+	b.WriteString("# Benchmarks\n\n")
+	b.WriteString("Written by `make bench` (`go run ./bench`), never by hand. Each figure stands beside a yardstick that was\n" +
+		"measured in the same run, in turn with it: a busy machine slows both, so read the ratios. The budgets are\n" +
+		"those of the design. The nodes, their clients and the yardsticks share this one machine.\n\n")
+	if r.quick {
+		b.WriteString("**This was a quick run: it shows that everything runs, and its figures say nothing.**\n\n")
+	}
+	for _, line := range [][2]string{
+		{"Date", r.began.UTC().Format("2006-01-02 15:04 MST")},
+		{"Machine", machine()},
+		{"System", runtime.GOOS + "/" + runtime.GOARCH + ", kernel " + kernel()},
+		{"Go", runtime.Version() + ", GOMAXPROCS " + strconv.Itoa(runtime.GOMAXPROCS(0))},
+		{"Load before and after", r.loadFirst + " and " + r.loadLast + " (one minute's average; above the number of cores, others worked here too)"},
+		{"Took", r.took.Round(time.Second).String()},
+	} {
+		fmt.Fprintf(&b, "- %s: %s\n", line[0], line[1])
+	}
+	fmt.Fprintf(&b, "\n| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat(" --- |", len(columns)))
+	for _, row := range r.rows {
+		cells := []string{row.what, row.measured, row.yardstick, row.ratio, row.budget, string(row.met)}
+		for i, c := range cells {
+			if c == "" {
+				c = "–"
+			}
+			cells[i] = strings.ReplaceAll(c, "|", "\\|")
+		}
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
+	}
+	fmt.Fprintf(&b, `
+What was measured:
+
+- The bare echo is a gRPC service of one method over the nodes' own mutual TLS, with a payload of 1 KiB and
+  nothing else: no interceptors, no validation, no look at the certificate at each call.
+- One client makes calls one after the other; 64 callers share one connection, to the echo as to the node.
+- A check at home goes through the local listener of a node that holds %d documents, and with names %d persons
+  too, in a federation of five with none of which it has a treaty. It is recorded durably before it is answered.
+  The numbers asked for are not held; the names are made like those held, and are not found. All are invented.
+- An ask is a whole check at a node that is permitted to ask: in through the local listener, recorded, signed,
+  sent over the mesh, verified, decided, searched, recorded, signed, remembered, verified, recorded, answered.
+  Each bureau asked holds one person, who is not the one asked about.
+- A commit is a write of 256 bytes and fsync, in the same file system as the nodes' stores.
+- Latencies are of %d calls in blocks of %d, work and yardstick in turn; throughputs are the median of %d turns.
+`, r.scale.documents, r.scale.persons, r.scale.rounds, blockSize, r.scale.turns)
+	return b.Bytes()
+}
+
+// length writes a duration with three digits that count.
+func length(d time.Duration) string {
+	switch a := d.Abs(); {
+	case a < time.Microsecond:
+		return fmt.Sprintf("%d ns", d.Nanoseconds())
+	case a < 10*time.Microsecond:
+		return fmt.Sprintf("%.2f us", float64(d)/float64(time.Microsecond))
+	case a < time.Millisecond:
+		return fmt.Sprintf("%.0f us", float64(d)/float64(time.Microsecond))
+	case a < time.Second:
+		return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
+	default:
+		return fmt.Sprintf("%.2f s", d.Seconds())
+	}
+}
+
+// perSecond writes a rate with its thousands apart.
+func perSecond(rate float64) string {
+	digits := strconv.FormatFloat(rate, 'f', 0, 64)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits + "/s"
+}
+
+func times(ratio float64) string { return fmt.Sprintf("%.2f", ratio) }
+
+func over(a, b time.Duration) float64 { return float64(a) / float64(b) }
+
+// machine names processor, cores and memory, as far as the system tells.
+func machine() string {
+	parts := []string{fmt.Sprintf("%d cores", runtime.NumCPU())}
+	if model := field("/proc/cpuinfo", "model name"); model != "" {
+		parts[0] = model + ", " + parts[0]
+	}
+	if total, err := strconv.Atoi(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB")); err == nil {
+		parts = append(parts, fmt.Sprintf("%.1f GiB of memory", float64(total)/(1<<20)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// field returns the first value of a name in one of the system's files of names and values.
+func field(path, name string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		key, value, ok := strings.Cut(line, ":")
+		if ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func kernel() string {
+	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(b))
+}
+
+func load() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	one, _, _ := strings.Cut(string(b), " ")
+	return one
+}
