@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -52,7 +53,16 @@ func (s *service) Gossip(stream gossipv1.GossipService_GossipServer) error {
 	// What a handler has begun to receive or send cannot be broken off but by returning. So a
 	// goroutine does the work, and ends when the handler has returned.
 	done, lasting := make(chan error, 1), make(chan struct{})
-	go func() { done <- s.carry(stream, from, lasting) }()
+	go func() {
+		// Out of reach of the listener's own recovery: a bug on a peer's bytes costs its stream.
+		defer func() {
+			if recover() != nil {
+				done <- fault.New(codes.Internal, fault.Internal, "", "the node failed to answer; its operator finds the cause in its log")
+				s.members.cfg.Logger.Error("a gossip stream failed", "stack", string(debug.Stack()))
+			}
+		}()
+		done <- s.carry(stream, from, lasting)
+	}()
 	late := time.NewTimer(2 * s.members.cfg.Intervals.Exchange)
 	defer late.Stop()
 	select {
