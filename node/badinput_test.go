@@ -108,7 +108,7 @@ func TestMalformedChecks(t *testing.T) {
 		malformed("an MRZ of 257 characters", officer(zone(strings.Repeat("P", 257))), "mrz"),
 		malformed("a document without number", officer(document("", "BEL")), "document.number"),
 		malformed("a number of blanks", officer(document("   ", "BEL")), "document.number"),
-		malformed("a number of 65 characters", officer(document(strings.Repeat("7", 65), "BEL")), "document.number"),
+		malformed("a number of 1025 characters", officer(document(strings.Repeat("7", 1025), "BEL")), "document.number"),
 		{"an issuer that is no country", officer(document("EH482913", "QQQ")), codes.InvalidArgument, fault.UnknownCountry, "document.issuer"},
 		malformed("an issuer of two letters", officer(document("EH482913", "be")), "document.issuer"),
 		malformed("a type that nobody knows", officer(func(r *screeningv1.CheckRequest) {

@@ -11,9 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
-	"github.com/entente-mesh/entente/node/match"
 	"github.com/entente-mesh/entente/node/nodetest"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 	screeningv1 "github.com/entente-mesh/entente/proto/gen/entente/screening/v1"
@@ -184,13 +182,8 @@ func requests(list []listed, every int) (documents, persons []*screeningv1.Check
 			if n++; n%every != 0 {
 				continue
 			}
-			number := d.Number
-			if utf8.RuneCountInString(number) > 64 {
-				// A sentence is not what a post has in hand: the number in it is.
-				number = match.DocumentNumbers(number)[0]
-			}
-			documents = append(documents, &screeningv1.CheckRequest{
-				Reference: fmt.Sprintf("%s/doc:%d", in.ID, k), Document: &queryv1.DocumentQuery{Number: number},
+			documents = append(documents, &screeningv1.CheckRequest{ // as the list writes it, be it a sentence
+				Reference: fmt.Sprintf("%s/doc:%d", in.ID, k), Document: &queryv1.DocumentQuery{Number: d.Number},
 			})
 		}
 		if in.born() == "" {
