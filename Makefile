@@ -22,8 +22,8 @@ BASELINE := proto/baseline.binpb
 # Where our own Go stands. Generated Go and the tools' modules are not formatted or linted by us.
 SOURCES := $(wildcard *.go pki federation node cmd bench)
 
-FUZZ_TIME   ?= 3s
-FUZZ_BUDGET ?= 180
+FUZZ_TIME   ?= 2s
+FUZZ_BUDGET ?= 420
 TEST_TIMEOUT ?= 15m
 
 .PHONY: help

@@ -33,11 +33,15 @@ var houses = []struct{ name, reason string }{
 // floor are siblings and meet through small interfaces declared where they are used. A folder
 // below a room (node/formats/mrz) has a floor of its own if it stands here, else its parent's.
 var floors = map[string]int{
-	"pki/identity":  0,
-	"pki/signing":   1, // names come before keys
-	"pki/authority": 1,
-	"pki/roster":    2, // a roster is signed
-	"pki/mtls":      3, // a channel is verified against the roster
+	"pki/identity":              0,
+	"pki/signing":               1, // names come before keys
+	"pki/authority":             1,
+	"pki/signing/service":       2, // the keys in a process of their own
+	"pki/signing/remote":        2, // and how a node reaches them
+	"pki/roster":                2, // a roster is signed
+	"pki/mtls":                  3, // a channel is verified against the roster
+	"pki/evidence/evidencetest": 4,
+	"pki/evidence":              3, // what a bureau said is proven by the roster of that day
 
 	"federation/fault":   0, // the errors that cross a border
 	"federation/policy":  1,
@@ -45,19 +49,30 @@ var floors = map[string]int{
 	"federation/peers":   1,
 	"federation/ask":     2, // asks through whatever gives it connections and decisions
 	"federation/server":  2,
+	"federation/witness": 2,
 
 	"node/formats/country": 0,
 	"node/formats":         1,
 	"node/match":           1,
 	"node/policies":        1,
-	"node/store":           1,
-	"node/store/storetest": 2,
-	"node/gate":            2, // the door, before what goes through it
-	"node/screening":       3,
-	"node/records":         3,
-	"node/api":             4,
-	"node":                 5, // the parent wires its children
-	"node/nodetest":        6, // scenes between whole nodes
+	"node/disk":            0, // the file layer under what must not be lost
+	"node/disk/disktest":   1,
+	"node/vault":           1, // keys, before what lies under them
+	"node/store":           2,
+	"node/store/storetest": 3,
+	"node/journal":         2,
+	"node/alarms":          2,
+	"node/limits":          2,
+	"node/metrics":         2,
+	"node/register":        2,
+	"node/dualcontrol":     2,
+	"node/gate":            3, // the door, before what goes through it
+	"node/audit":           3, // the tree over the journal
+	"node/screening":       4,
+	"node/records":         4,
+	"node/api":             5,
+	"node":                 6, // the parent wires its children
+	"node/nodetest":        7, // scenes between whole nodes
 }
 
 // pure are the rooms that decide and therefore touch nothing: what they answer depends on what
@@ -81,6 +96,10 @@ var alone = []struct {
 }{
 	{regexp.MustCompile(`^(database/sql.*|modernc\.org/sqlite.*|github\.com/pressly/goose.*|github\.com/jackc/pgx.*)$`),
 		[]string{"node/store"}, "only the store knows SQL, so that a second engine is one room's work"},
+	{regexp.MustCompile(`^github\.com/transparency-dev/tessera(/.*)?$|^k8s\.io/klog/.*$`),
+		[]string{"node/audit"}, "the log is a function of the journal: one room appends to it"},
+	{regexp.MustCompile(`^github\.com/prometheus/.*$`),
+		[]string{"node/metrics"}, "what is counted is counted everywhere, what is told is told in one place"},
 	{regexp.MustCompile(`^github\.com/smallstep/certificates(/.*)?$`),
 		[]string{"pki/authority"}, "only the authority issues, so that there is one place in which names are restricted"},
 	{regexp.MustCompile(`^github\.com/hashicorp/.*$`),

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -12,40 +11,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/entente-mesh/entente/federation/members"
-	"github.com/entente-mesh/entente/node/gate"
-	"github.com/entente-mesh/entente/node/store"
 	"github.com/entente-mesh/entente/pki/identity"
 	"github.com/entente-mesh/entente/pki/mtls"
-	"github.com/entente-mesh/entente/pki/signing"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
-	signedv1 "github.com/entente-mesh/entente/proto/gen/entente/signed/v1"
 )
-
-// books keeps the gate's passages in the store.
-type books struct{ store *store.Store }
-
-// Record implements gate.Books.
-func (b books) Record(ctx context.Context, p gate.Passage) error {
-	detail, err := json.Marshal(struct {
-		Outcome []string `json:"outcome,omitempty"`
-		Digest  []byte   `json:"digest,omitempty"`
-	}{p.Outcome, p.Digest})
-	if err != nil {
-		return err
-	}
-	return b.store.RecordPassage(ctx, store.Passage{
-		MessageID: p.MessageID, Kind: p.Kind, Direction: string(p.Direction), Bureau: string(p.Bureau), Agency: p.Agency,
-		Purpose: p.Purpose, Decision: p.Decision, Rules: p.Rules, PolicyVersion: p.PolicyVersion, At: p.At, Detail: detail,
-	})
-}
-
-// AskLeaves implements ask.Books.
-func (b asksOut) AskLeaves(ctx context.Context, _ identity.Bureau, a *queryv1.Ask, signed *signedv1.Signed) error {
-	return b.gate.Leaving(ctx, a, signing.PayloadDigest(signed))
-}
-
-// asksOut records the asks that leave.
-type asksOut struct{ gate *gate.Gate }
 
 // peerOf is the verified identity of a mesh call's caller.
 func peerOf(ctx context.Context) (identity.Identity, error) {
@@ -54,17 +23,6 @@ func peerOf(ctx context.Context) (identity.Identity, error) {
 		return identity.Identity{}, errors.New("the call has no verified caller")
 	}
 	return id, nil
-}
-
-// answerer answers asks through the gate.
-type answerer struct {
-	gate   *gate.Gate
-	search gate.Searcher
-}
-
-// Answer implements server.Answerer.
-func (a answerer) Answer(ctx context.Context, from identity.Identity, ask *queryv1.Ask) (*queryv1.Answer, error) {
-	return a.gate.Answer(ctx, from, ask, a.search)
 }
 
 // offerer says what this bureau offers to another, from the policies in force. Working an offer

@@ -38,21 +38,3 @@ func (n *Node) sweepConnections(ctx context.Context) {
 		n.log.InfoContext(ctx, "connections closed that are not trusted any more", slog.Int("closed", closed))
 	})
 }
-
-// forgetInterval is how often asks past their time are forgotten.
-const forgetInterval = time.Minute
-
-func (n *Node) forgetAsks(ctx context.Context) {
-	tick := time.NewTicker(forgetInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if _, err := n.store.ForgetAsks(ctx, n.now()); err != nil && ctx.Err() == nil {
-			n.log.WarnContext(ctx, "old asks were not forgotten", slog.Any("error", err))
-		}
-	}
-}

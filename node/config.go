@@ -7,12 +7,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/entente-mesh/entente/federation/policy"
+	"github.com/entente-mesh/entente/node/dualcontrol"
 	"github.com/entente-mesh/entente/pki/identity"
 )
 
@@ -49,6 +52,27 @@ type Config struct {
 	Gossip bool `yaml:"gossip"`
 	// LogLevel is debug, info, warn or error. Default info.
 	LogLevel string `yaml:"log_level"`
+	// NodeKeyFile holds the key under which everything at rest is sealed. It belongs on another
+	// medium than the data: who has both has all. A relative path is one in the folder. Default
+	// secrets/node.key.
+	NodeKeyFile string `yaml:"node_key_file"`
+	// SignerSocket is the socket of the process that holds the message and log keys (entente
+	// signer). Default none: the node holds them itself.
+	SignerSocket string `yaml:"signer_socket"`
+	// MetricsListen is where Prometheus metrics are served over plain HTTP, "host:port". Default
+	// none: they are not.
+	MetricsListen string `yaml:"metrics_listen"`
+	// TwoPersons are the operations that need two persons. Default erase-record and unmask-officer.
+	TwoPersons []string `yaml:"two_persons"`
+	// MassRows is from how many rows on what one person brings, or takes, within 24 hours is a mass:
+	// with import-records or delete-record among two_persons it needs a second person. Default 1000.
+	MassRows int `yaml:"mass_rows"`
+	// BooksDays is after how many days what the books say of a passage is erased, 30 to 36500; that
+	// something passed stays. Default 1095: three years, as the logs of the Pruem exchange.
+	BooksDays int `yaml:"books_days"`
+	// KeyBackupDays is how long backups of the keys live: so long after an erasure it is complete.
+	// 0 to 3650. Default 30.
+	KeyBackupDays int `yaml:"key_backup_days"`
 }
 
 // DefaultConfig are the defaults, without what is required.
@@ -60,6 +84,11 @@ func DefaultConfig() Config {
 		ClockSkew:     30 * time.Second,
 		Gossip:        true,
 		LogLevel:      "info",
+		NodeKeyFile:   filepath.Join("secrets", "node.key"),
+		TwoPersons:    []string{policy.OperationEraseRecord, policy.OperationUnmaskOfficer},
+		MassRows:      1000,
+		BooksDays:     1095,
+		KeyBackupDays: 30,
 	}
 }
 
@@ -110,6 +139,15 @@ func (c *Config) override(environ []string) error {
 		"CLOCK_SKEW":     func(v string) { c.ClockSkew, err = time.ParseDuration(v) },
 		"MAX_CANDIDATES": func(v string) { c.MaxCandidates, err = strconv.Atoi(v) },
 		"GOSSIP":         func(v string) { c.Gossip, err = strconv.ParseBool(v) },
+		"NODE_KEY_FILE":  func(v string) { c.NodeKeyFile = v },
+		"SIGNER_SOCKET":  func(v string) { c.SignerSocket = v },
+		"METRICS_LISTEN": func(v string) { c.MetricsListen = v },
+		"TWO_PERSONS": func(v string) {
+			c.TwoPersons = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+		},
+		"MASS_ROWS":       func(v string) { c.MassRows, err = strconv.Atoi(v) },
+		"BOOKS_DAYS":      func(v string) { c.BooksDays, err = strconv.Atoi(v) },
+		"KEY_BACKUP_DAYS": func(v string) { c.KeyBackupDays, err = strconv.Atoi(v) },
 	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
@@ -148,6 +186,24 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("max_candidates %d: write a number from 1 to 50", c.MaxCandidates)
 	case c.ClockSkew < time.Second || c.ClockSkew > 2*time.Minute:
 		return fmt.Errorf("clock_skew %s: write a duration from 1s to 2m", c.ClockSkew)
+	case c.NodeKeyFile == "":
+		return errors.New("node_key_file is empty: write the file that holds the node key, for example secrets/node.key")
+	case c.MassRows < 1:
+		return fmt.Errorf("mass_rows %d: write a number from 1 on", c.MassRows)
+	case c.BooksDays < 30 || c.BooksDays > 36500:
+		return fmt.Errorf("books_days %d: write a number of days from 30 to 36500", c.BooksDays)
+	case c.KeyBackupDays < 0 || c.KeyBackupDays > 3650:
+		return fmt.Errorf("key_backup_days %d: write a number of days from 0 to 3650", c.KeyBackupDays)
+	}
+	for _, operation := range c.TwoPersons {
+		if !slices.Contains(dualcontrol.Operations(), operation) {
+			return fmt.Errorf("two_persons: %q needs no second person: write some of %s", operation, strings.Join(dualcontrol.Operations(), ", "))
+		}
+	}
+	if c.MetricsListen != "" {
+		if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil {
+			return fmt.Errorf("metrics_listen %q: write host:port, for example 127.0.0.1:9464, or nothing", c.MetricsListen)
+		}
 	}
 	if _, err := logLevel(c.LogLevel); err != nil {
 		return err
@@ -181,6 +237,25 @@ clock_skew: 30s
 gossip: true
 # debug, info, warn or error. Default info.
 log_level: info
+
+# The key under which everything at rest is sealed. Put it on another medium than this folder: who has
+# both has all. A relative path is one in this folder. Default secrets/node.key.
+node_key_file: secrets/node.key
+# The socket of the process that holds the message and log keys (entente signer). Default none: this
+# node holds them itself.
+signer_socket: ""
+# Where Prometheus metrics are served over plain HTTP. Default none: they are not.
+metrics_listen: ""
+
+# The operations that need two persons: erase-record, unmask-officer, reload-policy, import-records (of
+# mass_rows rows or more), delete-record (an import that withdraws as many). Default the first two.
+two_persons: [erase-record, unmask-officer]
+# From how many rows on what one person imports and creates, or withdraws, within 24 hours is a mass. Default 1000.
+mass_rows: 1000
+# After how many days what the books say of a passage is erased; that something passed stays. Default 1095.
+books_days: 1095
+# How long backups of the keys live: so long after an erasure it is complete. Default 30.
+key_backup_days: 30
 `
 
 func (c *Config) text() []byte {

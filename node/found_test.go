@@ -1,10 +1,12 @@
 package node_test
 
 import (
+	"log/slog"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/entente-mesh/entente/node/audit"
 	"github.com/entente-mesh/entente/node/nodetest"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 	screeningv1 "github.com/entente-mesh/entente/proto/gen/entente/screening/v1"
@@ -12,6 +14,7 @@ import (
 
 // TestMain proves that no goroutine is left when every node of every scene has stopped.
 func TestMain(m *testing.M) {
+	audit.LogTessera(slog.New(slog.DiscardHandler))
 	goleak.VerifyTestMain(m,
 		// A library of the certificate authority starts it when it is imported.
 		goleak.IgnoreAnyFunction("github.com/golang/glog.(*fileSink).flushDaemon"))

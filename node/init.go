@@ -59,8 +59,8 @@ type InitResult struct {
 const bureauAgency = "bureau"
 
 // Init makes a new node in a folder: its certificate authority, its keys by use, its own
-// certificate, a first operator's and a first officer's identity, configuration, policies and
-// an empty store. It refuses a folder that holds anything. The node is made beside its place and
+// certificate, the identities of a first operator, officer and PKI administrator, configuration,
+// policies and an empty store. It refuses a folder that holds anything. The node is made beside its place and
 // moved there whole, so that a crash or a failure leaves no half of one.
 func Init(ctx context.Context, o InitOptions) (res *InitResult, err error) {
 	cfg, err := o.config()
@@ -141,6 +141,12 @@ func fill(ctx context.Context, l layout, cfg Config, o InitOptions) (fingerprint
 		Dir: l.authority(), OfflineDir: l.governance(), Bureau: o.Bureau, Federation: o.Federation, Passphrase: passphrase, Now: o.Now,
 	})
 	if err != nil {
+		return "", false, err
+	}
+	if err := signing.NewLogState(l.logState()); err != nil {
+		return "", false, err
+	}
+	if err := makeNodeKey(l, cfg); err != nil {
 		return "", false, err
 	}
 	if err := issueFirst(ctx, l, cfg, o); err != nil {
@@ -252,7 +258,8 @@ func makeKeys(l layout, passphrase []byte) error {
 	return signing.WriteEncryptedKey(GovernanceKey(l.governance()), key, passphrase)
 }
 
-// issueFirst issues the node's certificate and those of the first operator and officer.
+// issueFirst issues the node's certificate and those of the first operator, officer and PKI
+// administrator.
 func issueFirst(ctx context.Context, l layout, cfg Config, o InitOptions) (err error) {
 	ca, err := authority.Open(ctx, authority.Options{Dir: l.authority(), Bureau: cfg.Bureau, Federation: cfg.Federation, Now: o.Now})
 	if err != nil {
@@ -286,6 +293,8 @@ func issueFirst(ctx context.Context, l layout, cfg Config, o InitOptions) (err e
 	}{
 		{OperatorClient, identity.Client(cfg.Federation, cfg.Bureau, bureauAgency, identity.RoleOperator, "operator-1", nil)},
 		{OfficerClient, identity.Client(cfg.Federation, cfg.Bureau, o.OfficerAgency, identity.RoleOfficer, "officer-1", o.OfficerPurposes)},
+		// Everybody else, auditors and records officers too, is enrolled by the first administrator.
+		{PKIAdminClient, identity.Client(cfg.Federation, cfg.Bureau, bureauAgency, identity.RolePKIAdmin, "pki-admin-1", nil)},
 	} {
 		err := issue(client.id, l.client(client.name), func(csr []byte) ([]*x509.Certificate, error) {
 			chain, err := ca.IssueClient(ctx, client.id, csr)
@@ -317,11 +326,11 @@ func describe(cfg Config, passphrase []byte, governance string) (*rosterv1.Burea
 	if err != nil {
 		return nil, err
 	}
-	message, err := signing.ReadKey(l.messageKey())
+	message, err := publicKey(l.messageKey(), l.messagePublic())
 	if err != nil {
 		return nil, err
 	}
-	log, err := signing.ReadKey(l.logKey())
+	log, err := publicKey(l.logKey(), l.logPublic())
 	if err != nil {
 		return nil, err
 	}
@@ -329,8 +338,8 @@ func describe(cfg Config, passphrase []byte, governance string) (*rosterv1.Burea
 	if err != nil {
 		return nil, err
 	}
-	key := func(usage rosterv1.KeyUsage, private ed25519.PrivateKey) *rosterv1.Key {
-		return &rosterv1.Key{Usage: usage, Algorithm: "ed25519", Key: private.Public().(ed25519.PublicKey)}
+	key := func(usage rosterv1.KeyUsage, public ed25519.PublicKey) *rosterv1.Key {
+		return &rosterv1.Key{Usage: usage, Algorithm: signing.AlgorithmEd25519, Key: public}
 	}
 	return &rosterv1.Bureau{
 		Bureau:  string(cfg.Bureau),
@@ -339,9 +348,21 @@ func describe(cfg Config, passphrase []byte, governance string) (*rosterv1.Burea
 		Keys: []*rosterv1.Key{
 			key(rosterv1.KeyUsage_KEY_USAGE_MESSAGE, message),
 			key(rosterv1.KeyUsage_KEY_USAGE_LOG, log),
-			key(rosterv1.KeyUsage_KEY_USAGE_GOVERNANCE, gov),
+			key(rosterv1.KeyUsage_KEY_USAGE_GOVERNANCE, gov.Public().(ed25519.PublicKey)),
 		},
 	}, nil
+}
+
+// publicKey is the public half of a key that the node holds, or that it has given to its signer.
+func publicKey(private, public string) (ed25519.PublicKey, error) {
+	key, err := signing.ReadKey(private)
+	if errors.Is(err, os.ErrNotExist) {
+		return signing.ReadPublicKey(public)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return key.Public().(ed25519.PublicKey), nil
 }
 
 // JoinRequest makes the node's wish to be in the roster, signed by its governance key, and

@@ -1,6 +1,10 @@
 package node
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"github.com/entente-mesh/entente/pki/signing/service"
+)
 
 // layout is where things lie in a node's folder.
 type layout struct{ dir string }
@@ -18,6 +22,16 @@ func (l layout) policies() string   { return l.at("policies") }
 func (l layout) roster() string     { return l.at("roster") }
 func (l layout) store() string      { return l.at("store", "entente.db") }
 func (l layout) spool() string      { return l.at("store", "spool") }
+func (l layout) recordKeys() string { return l.at("vault", "records.keys") }
+func (l layout) bookKeys() string   { return l.at("vault", "journal.keys") }
+func (l layout) journal() string    { return l.at("books", "journal") }
+func (l layout) log() string        { return l.at("books", "log") }
+func (l layout) evidence() string   { return l.at("books", "evidence") }
+func (l layout) messagePublic() string {
+	return l.at("keys", service.MessagePublicFile)
+}
+func (l layout) logPublic() string  { return l.at("keys", service.LogPublicFile) }
+func (l layout) logState() string   { return l.at("keys", service.LogStateFile) }
 func (l layout) governance() string { return l.at(GovernanceDir) }
 func (l layout) client(name string) string {
 	return l.at("clients", name)
@@ -31,6 +45,10 @@ const GovernanceDir = "governance"
 const (
 	OperatorClient = "operator"
 	OfficerClient  = "officer"
+	PKIAdminClient = "pki-admin"
+	// AuditorClient is where the commands for auditors look for an identity in a node's folder; init
+	// leaves none there: who runs the node is not who audits it.
+	AuditorClient = "auditor"
 )
 
 // PoliciesDir is the folder of the policies of the node in dir.

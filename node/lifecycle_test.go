@@ -155,6 +155,7 @@ func TestStopWhileAsksAreUnderWay(t *testing.T) {
 	bel, bgr := m.Bureau("BEL"), m.Bureau("BGR")
 	bel.Create(nodetest.Person("bel:1", "Vandersmissen", "Yorick", "1990-07-21"))
 	m.PermitBoth("BEL", "BGR", nodetest.Persons, nodetest.Border)
+	bel.Generous("BGR")
 	screening := bgr.Screening()
 
 	run := func(stop func()) (verdicts map[string]int) {

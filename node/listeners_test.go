@@ -60,9 +60,13 @@ func callEmpty(ctx context.Context, conn *grpc.ClientConn, m protoreflect.Method
 func TestEveryServiceIsOnOneListener(t *testing.T) {
 	m := nodetest.FoundWith(t, nodetest.Setup{Gossip: true}, "BEL", "ESP")
 	bel, esp := m.Bureau("BEL"), m.Bureau("ESP")
-	onMesh := []protoreflect.FullName{"entente.query.v1.QueryService", "entente.roster.v1.RosterService", "entente.gossip.v1.GossipService"}
+	onMesh := []protoreflect.FullName{"entente.query.v1.QueryService", "entente.roster.v1.RosterService", "entente.gossip.v1.GossipService",
+		"entente.audit.v1.WitnessService"}
+	// On a socket of the machine, of a process that is no node.
+	const elsewhere protoreflect.FullName = "entente.signer.v1.SignerService"
 	onLocal := []protoreflect.FullName{
 		"entente.screening.v1.ScreeningService", "entente.record.v1.RecordService", "entente.admin.v1.AdminService", "entente.pki.v1.EnrolmentService",
+		"entente.audit.v1.AuditService",
 	}
 	mesh, local := esp.DialMesh(bel), bel.Operator()
 	all := methods()
@@ -71,6 +75,16 @@ func TestEveryServiceIsOnOneListener(t *testing.T) {
 	}
 	for _, method := range all {
 		service := method.Parent().FullName()
+		if service == elsewhere {
+			for listener, conn := range map[string]*grpc.ClientConn{"mesh": mesh, "local": local} {
+				ctx, cancel := context.WithTimeout(t.Context(), nodetest.Patience)
+				if err := callEmpty(ctx, conn, method); status.Code(err) != codes.Unimplemented {
+					t.Errorf("%s on the %s listener: %v, want UNIMPLEMENTED", method.FullName(), listener, err)
+				}
+				cancel()
+			}
+			continue
+		}
 		if slices.Contains(onMesh, service) == slices.Contains(onLocal, service) {
 			t.Errorf("%s: decide on which listener it is served, and say so here", service)
 			continue

@@ -24,12 +24,18 @@ func (n *Node) newLocal(context.Context) error {
 	pool.AddCert(n.authority.Root())
 	own := mtls.Own(n.cfg.Federation, n.cfg.Bureau, pool)
 	options := n.tlsOptions()
-	options.Revoked = n.authority.Revoked
+	options.Revoked = func(leaf *x509.Certificate) bool { return n.authority.Revoked(leaf) || n.register.Revoked(leaf) }
+	second := seconds{n}
+	books := scribe{n.gate}
 	srv, err := api.NewServer(api.Config{
 		Creds:     mtls.LocalServer(n.leaf, own, n.cfg.Bureau, options),
 		Gate:      n.gate,
-		Screening: api.NewScreeningService(n.screening).LogTo(n.log),
-		Records:   api.NewRecordService(n.store, n.importer, n.layout.spool()),
+		Screening: api.NewScreeningService(countedChecks{n.screening, n}).LogTo(n.log).LimitBy(n.limits).NarrowBy(n.register.Narrow),
+		Limiter:   n.limits,
+		Records: api.NewRecordService(n.rest.store, n.importer, n.layout.spool(), api.ActsConfig{
+			Self: string(n.cfg.Bureau), Eraser: eraser{n}, Second: second, Mass: second, Scribe: books,
+		}),
+		Audit: api.NewAuditService(api.AuditConfig{Self: n.cfg.Bureau, Books: reading{n}, Second: second, Scribe: books}),
 		Admin: api.NewAdminService(api.AdminConfig{
 			Fixed: &adminv1.GetStatusResponse{
 				Bureau: string(n.cfg.Bureau), Replica: n.cfg.Replica, Federation: string(n.cfg.Federation), Version: n.opts.Version,
@@ -38,13 +44,22 @@ func (n *Node) newLocal(context.Context) error {
 			Collections:         n.collections,
 			CertificateNotAfter: func() time.Time { return n.leaf.X509().NotAfter },
 			PolicyVersion:       func() (string, int) { s := n.policy.Set(); return s.Version(), s.Len() },
-			Rosters:             n.book,
+			Rosters:             watchedRosters{n.book, n},
 			Peers:               peersView{n},
 			Policy:              n,
+			Alarms:              n.alarms,
+			Quotas:              n.limits,
+			BooksStatus:         n.booksStatus,
+			Acts:                n.desk,
+			Second:              second,
+			Scribe:              books,
 			Now:                 n.now,
 		}),
-		Enrolment: api.NewEnrolmentService(n.authority),
-		Logger:    n.log,
+		Enrolment: api.NewEnrolmentService(api.EnrolmentConfig{
+			Federation: n.cfg.Federation, Bureau: n.cfg.Bureau, Issuer: n.authority, Register: n.register, Connections: n.connections,
+			Second: second, Scribe: books,
+		}),
+		Logger: n.log,
 	})
 	n.local = srv
 	return err
@@ -53,23 +68,13 @@ func (n *Node) newLocal(context.Context) error {
 func (n *Node) collections(ctx context.Context) ([]*adminv1.CollectionStatus, error) {
 	var all []*adminv1.CollectionStatus
 	for _, c := range []string{records.Documents, records.Persons} {
-		count, err := n.store.Count(ctx, c)
+		count, err := n.rest.store.Count(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, &adminv1.CollectionStatus{Collection: c, Records: count})
 	}
 	return all, nil
-}
-
-// Reload implements api.PolicyReloader.
-func (n *Node) Reload() (version string, policies int, err error) {
-	if err := n.policy.Reload(os.DirFS(n.layout.policies())); err != nil {
-		return "", 0, err
-	}
-	s := n.policy.Set()
-	n.log.Info("policies reloaded", slog.String("version", s.Version()), slog.Int("policies", s.Len()))
-	return s.Version(), s.Len(), nil
 }
 
 // peersView is what the operator sees of the other bureaus.

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -31,10 +30,16 @@ import (
 	"github.com/entente-mesh/entente/federation/peers"
 	"github.com/entente-mesh/entente/federation/policy"
 	"github.com/entente-mesh/entente/federation/server"
+	"github.com/entente-mesh/entente/federation/witness"
+	"github.com/entente-mesh/entente/node/alarms"
+	"github.com/entente-mesh/entente/node/audit"
+	"github.com/entente-mesh/entente/node/dualcontrol"
 	"github.com/entente-mesh/entente/node/gate"
+	"github.com/entente-mesh/entente/node/limits"
+	"github.com/entente-mesh/entente/node/metrics"
 	"github.com/entente-mesh/entente/node/records"
+	"github.com/entente-mesh/entente/node/register"
 	"github.com/entente-mesh/entente/node/screening"
-	"github.com/entente-mesh/entente/node/store"
 	"github.com/entente-mesh/entente/pki/authority"
 	"github.com/entente-mesh/entente/pki/identity"
 	"github.com/entente-mesh/entente/pki/mtls"
@@ -50,6 +55,14 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
+	// Fail is asked at each of the journal's points whether to fail there, for tests. Nil: never.
+	Fail func(point string) error
+	// Unbooked has the node keep no books of checks and asks, for measurements of what books cost.
+	// No command sets it.
+	Unbooked bool
+	// Exchange is how often another bureau, in turn, is asked what it was shown of the others' logs,
+	// for tests. 0: as federation/witness says. No command sets it.
+	Exchange time.Duration
 }
 
 // Node is one bureau's node.
@@ -61,12 +74,20 @@ type Node struct {
 	now    func() time.Time
 	began  time.Time
 
-	store       *store.Store
+	rest        *rest
+	records     uint64 // held when the node was opened, as far as they were counted
+	alarms      *alarms.Alarms
+	limits      *limits.Limits
+	register    *register.Register
+	desk        *dualcontrol.Desk
+	tree        *audit.Log
+	witness     *witness.Witness
+	metrics     *metrics.Metrics
 	authority   *authority.Authority
 	leaf        *mtls.Leaf
 	book        *roster.Book
 	rosters     *rosters
-	signer      *signing.Signer
+	signer      signer
 	verifier    *signing.Verifier
 	policy      *policy.Live
 	gate        *gate.Gate
@@ -79,20 +100,21 @@ type Node struct {
 	mesh        *server.Server
 	local       *grpc.Server
 
-	meshListener, localListener net.Listener
+	meshListener, localListener, metricsListener net.Listener // the last is nil without metrics
 
 	background sync.WaitGroup
 	end        context.CancelFunc // ends the background
 	started    atomic.Bool
 	stopOnce   sync.Once
 	stopped    error
-	failed     chan error // a listener that ended by itself
+	failed     chan error // what ends the node: a listener, the books, the store; room for all of them
+	ended      sync.Once  // the books have ended it
 }
 
 // New opens a node's folder and wires its parts, in the order in which they rest on each other.
 // Nothing is served yet. Stop must be called whatever happens next.
 func New(ctx context.Context, cfg Config, opts Options) (n *Node, err error) {
-	n = &Node{cfg: cfg, layout: layout{cfg.Dir}, opts: opts, log: opts.Logger, now: opts.Now, failed: make(chan error, 2)}
+	n = &Node{cfg: cfg, layout: layout{cfg.Dir}, opts: opts, log: opts.Logger, now: opts.Now, failed: make(chan error, 8)}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
@@ -107,7 +129,8 @@ func New(ctx context.Context, cfg Config, opts Options) (n *Node, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openStore, n.openPKI, n.openPolicy, n.newGate, n.loadHoldings, n.newPeers, n.newScreening, n.newMesh, n.newLocal,
+		n.newMetrics, n.openRest, n.checkSmallStore, n.openAlarms, n.openPKI, n.openPolicy, n.newGate, n.openPeople, n.loadHoldings, n.newPeers, n.openTree, n.newScreening,
+		n.newMesh, n.newLocal,
 	} {
 		if err := step(ctx); err != nil {
 			return n, err // the deferred function closes what is open
@@ -116,16 +139,12 @@ func New(ctx context.Context, cfg Config, opts Options) (n *Node, err error) {
 	return n, nil
 }
 
-func (n *Node) openStore(ctx context.Context) error {
-	if err := os.MkdirAll(n.layout.spool(), 0o700); err != nil {
-		return err
-	}
-	s, err := openStore(ctx, n.layout, n.now)
+func (n *Node) openRest(ctx context.Context) (err error) {
+	n.rest, err = openRest(ctx, n.cfg, outside{now: n.now, log: n.log, fail: n.opts.Fail})
 	if err != nil {
 		return err
 	}
-	n.store = s
-	return nil
+	return n.closeOpenAsks(ctx)
 }
 
 func (n *Node) openPKI(ctx context.Context) error {
@@ -139,11 +158,9 @@ func (n *Node) openPKI(ctx context.Context) error {
 	if n.leaf, err = mtls.LoadLeaf(n.layout.channel()); err != nil {
 		return fmt.Errorf("node certificate: %w", err)
 	}
-	key, err := signing.ReadKey(n.layout.messageKey())
-	if err != nil {
-		return fmt.Errorf("message key: %w", err)
+	if n.signer, err = openSigner(ctx, n.cfg); err != nil {
+		return err
 	}
-	n.signer = signing.NewSigner(n.cfg.Federation, n.cfg.Bureau, key)
 	if n.book, err = roster.OpenBook(n.layout.roster(), n.cfg.Federation, n.cfg.Bureau, n.now); err != nil {
 		return fmt.Errorf("roster: %w", err)
 	}
@@ -152,9 +169,11 @@ func (n *Node) openPKI(ctx context.Context) error {
 	n.connections = &mtls.Connections{}
 	// A node that was off for longer than its leaf's life helps itself before it serves.
 	if !n.now().Before(n.leaf.X509().NotAfter) {
-		return n.renewer().Renew(ctx)
+		if err := n.renewer().Renew(ctx); err != nil {
+			return err
+		}
 	}
-	return nil
+	return n.believable()
 }
 
 func (n *Node) renewer() *mtls.Renewer {
@@ -170,29 +189,13 @@ func (n *Node) renewer() *mtls.Renewer {
 	}
 }
 
-func (n *Node) openPolicy(context.Context) error {
-	set, err := policy.Load(os.DirFS(n.layout.policies()))
-	if err != nil {
-		return fmt.Errorf("policies: %w", err)
-	}
-	n.policy = policy.NewLive(set)
-	return nil
-}
-
-func (n *Node) newGate(context.Context) error {
-	n.gate = gate.New(gate.Config{
-		Self: n.cfg.Bureau, Federation: n.cfg.Federation, Policy: n.policy.Set, Books: books{n.store}, Now: n.now, Logger: n.log,
-	})
-	return nil
-}
-
 func (n *Node) loadHoldings(ctx context.Context) error {
-	n.holdings = screening.NewHoldings(n.cfg.Bureau, n.store, n.now, n.log)
+	n.holdings = screening.NewHoldings(n.cfg.Bureau, n.rest.store, n.now, n.log)
 	fitter, err := records.NewFitter(n.cfg.Bureau)
 	if err != nil {
 		return err
 	}
-	n.importer = &records.Importer{Store: n.store, Fitter: fitter, Written: n.holdings.Poke}
+	n.importer = &records.Importer{Store: n.rest.store, Fitter: fitter, IDKey: n.rest.secrets.ids, Written: n.holdings.Poke}
 	return n.holdings.Load(ctx)
 }
 
@@ -238,7 +241,7 @@ func (n *Node) newScreening(context.Context) error {
 		Self:     n.cfg.Bureau,
 		Peers:    n.pool,
 		Signer:   n.signer,
-		Books:    asksOut{n.gate},
+		Witness:  n.witness,
 		PerPeer:  n.cfg.AskTimeout,
 		Verifier: n.verifier,
 		Now:      n.now,
@@ -248,16 +251,18 @@ func (n *Node) newScreening(context.Context) error {
 		return err
 	}
 	n.screening = screening.New(screening.Config{
-		Self: n.cfg.Bureau, Gate: n.gate, Holdings: n.holdings, Asker: asker, Mesh: meshView{n},
+		Self: n.cfg.Bureau, Gate: n.gate, Holdings: n.holdings, Asker: countedAsks{asker, n}, Mesh: meshView{n}, Officers: n.register,
 		Patience: n.cfg.AskTimeout, MaxCandidates: n.cfg.MaxCandidates, Now: n.now, Logger: n.log,
 	})
 	return nil
 }
 
 func (n *Node) newMesh(context.Context) error {
-	var extra func(grpc.ServiceRegistrar)
-	if n.members != nil {
-		extra = n.members.Register
+	extra := func(to grpc.ServiceRegistrar) {
+		n.witness.Register(to)
+		if n.members != nil {
+			n.members.Register(to)
+		}
 	}
 	srv, err := server.New(server.Config{
 		Self:      n.cfg.Bureau,
@@ -266,10 +271,12 @@ func (n *Node) newMesh(context.Context) error {
 		Identity:  peerOf,
 		Verifier:  n.verifier,
 		Signer:    n.signer,
-		Answerer:  answerer{n.gate, n.holdings},
+		Answerer:  countedAnswers{n.gate.Answering(n.holdings), n},
 		Offerer:   &offerer{n: n, kept: map[identity.Bureau]keptOffer{}},
-		Memory:    n.store,
+		Memory:    n.rest.journal,
 		Rosters:   n.rosters,
+		Limiter:   n.limits,
+		Witness:   n.witness,
 		Extra:     extra,
 		Now:       n.now,
 		MaxSkew:   n.cfg.ClockSkew,
@@ -291,6 +298,9 @@ func (n *Node) Start(ctx context.Context) error {
 	if n.started.Swap(true) {
 		return errors.New("node: started twice, or after Stop: make a new one")
 	}
+	if err := n.beginBooks(ctx); err != nil {
+		return err
+	}
 	var err error
 	if n.meshListener, err = net.Listen("tcp", n.cfg.MeshListen); err != nil {
 		return fmt.Errorf("mesh_listen %s: %w", n.cfg.MeshListen, err)
@@ -306,7 +316,10 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run(func() { n.followRoster(background) })
 	n.run(func() { n.sweepConnections(background) })
 	n.run(func() { n.holdings.Follow(background) })
-	n.run(func() { n.forgetAsks(background) })
+	n.runBooks(background)
+	if err := n.serveMetrics(background); err != nil {
+		return fmt.Errorf("metrics_listen %s: %w", n.cfg.MetricsListen, err)
+	}
 	if n.members != nil {
 		if err := n.members.Start(background); err != nil {
 			return fmt.Errorf("gossip: %w", err)
@@ -399,7 +412,7 @@ func (n *Node) closeParts() error {
 	}
 	n.background.Wait()
 	var errs []error
-	for _, l := range []net.Listener{n.meshListener, n.localListener} {
+	for _, l := range []net.Listener{n.meshListener, n.localListener, n.metricsListener} {
 		if l != nil {
 			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 				errs = append(errs, err)
@@ -409,9 +422,7 @@ func (n *Node) closeParts() error {
 	if n.authority != nil {
 		errs = append(errs, n.authority.Close())
 	}
-	if n.store != nil {
-		errs = append(errs, n.store.Close())
-	}
+	errs = append(errs, n.closeBooks())
 	return errors.Join(errs...)
 }
 

@@ -23,13 +23,18 @@ type connection struct {
 	dir       string
 	address   string
 	cert, key string
-	client    string // the identity that init left, for --dir
+	client    string // whose identity in the node's folder, for --dir
 }
 
 // flags adds the flags of a command that speaks to a node.
 func (c *connection) flags(cmd *cobra.Command, client string) {
 	c.client = client
-	cmd.Flags().StringVar(&c.dir, "dir", "", "the node's folder: takes its address and the "+client+"'s identity that init left there")
+	origin := "the " + client + "'s identity that init left there"
+	if client == node.AuditorClient {
+		// Who runs the node is not who audits it: init leaves none.
+		origin = "the auditor's identity in clients/auditor, where somebody was enrolled there"
+	}
+	cmd.Flags().StringVar(&c.dir, "dir", "", "the node's folder: takes its address and "+origin)
 	cmd.Flags().StringVar(&c.address, "node", "", "the node's local listener, host:port")
 	cmd.Flags().StringVar(&c.cert, "cert", "", "the client's certificate chain (PEM), with the bureau's root at its end")
 	cmd.Flags().StringVar(&c.key, "key", "", "the client's private key (PEM)")
@@ -51,7 +56,13 @@ func (a *app) dial(ctx context.Context, c connection) (*grpc.ClientConn, error) 
 		if c.cert == "" && c.key == "" {
 			folder := node.ClientDir(c.dir, c.client)
 			c.cert, c.key = filepath.Join(folder, mtls.CertFile), filepath.Join(folder, mtls.KeyFile)
+			if !exists(c.cert) {
+				return nil, missingClient(c.dir, c.client, folder)
+			}
 		}
+	}
+	if c.cert == "" || c.key == "" {
+		return nil, usagef("--cert and --key belong together: give both, or with --dir none")
 	}
 	leaf, err := mtls.LoadPair(c.cert, c.key)
 	if err != nil {
@@ -82,6 +93,15 @@ func (a *app) dial(ctx context.Context, c connection) (*grpc.ClientConn, error) 
 		}
 	}
 	return conn, nil
+}
+
+// missingClient says how to come by an identity that is not in the node's folder.
+func missingClient(dir, client, folder string) error {
+	if client == node.AuditorClient {
+		return fmt.Errorf("there is no auditor's identity in %s: give your own with --cert and --key, or have your PKI administrator enrol one: "+
+			"entente enrol --dir %s --agency bureau --role auditor --name auditor-1 --out %s", folder, dir, folder)
+	}
+	return fmt.Errorf("there is no %s's identity in %s: give one with --cert and --key", client, folder)
 }
 
 // identityOf reads the identity in a client's own certificate, whose federation it tells itself.

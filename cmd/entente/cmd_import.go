@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/node"
+	"github.com/entente-mesh/entente/node/api"
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
 )
 
@@ -97,6 +99,13 @@ func (a *app) importFile(ctx context.Context, c connection, h *recordv1.ImportHe
 			h.ConfirmWithdrawals = true
 			continue
 		}
+		if reason == fault.SecondPersonNeeded && !a.json {
+			digest, derr := fileDigest(file)
+			if derr != nil {
+				return errors.Join(err, derr)
+			}
+			fmt.Fprintf(a.err, "entente: the file's SHA-256 begins with %s: the second person sees it, and should have it from you\n", digest)
+		}
 		if report != nil && (err == nil || reason == fault.BadRows) {
 			if perr := a.printReport(report); perr != nil {
 				return errors.Join(err, perr)
@@ -104,6 +113,18 @@ func (a *app) importFile(ctx context.Context, c connection, h *recordv1.ImportHe
 		}
 		return err
 	}
+}
+
+// fileDigest is how people compare the file: as the node shows it to a second person.
+func fileDigest(file *os.File) (string, error) {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return "", err
+	}
+	return api.FileDigest(h.Sum(nil)), nil
 }
 
 // importOnce imports through the node, or into the store of one that does not run.
@@ -128,11 +149,11 @@ func (a *app) importOnce(ctx context.Context, c connection, h *recordv1.ImportHe
 }
 
 func (a *app) importOffline(ctx context.Context, cfg node.Config, h *recordv1.ImportHeader, file *os.File) (report *recordv1.ImportReport, err error) {
-	im, closeStore, err := node.OpenImporter(ctx, cfg, a.now)
+	im, err := node.OpenOffline(ctx, cfg, a.now)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, closeStore()) }()
+	defer func() { err = errors.Join(err, im.Close()) }()
 	progress := a.progress(h.GetSize())
 	report, err = im.Import(ctx, h, file, progress.show)
 	progress.done()

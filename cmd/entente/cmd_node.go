@@ -166,6 +166,7 @@ func (a *app) runCommand() *cobra.Command {
 			if a.json {
 				handler = slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: cfg.Level()})
 			}
+			node.TuneProcess()
 			n, err := node.New(cmd.Context(), cfg, node.Options{Version: version(), Logger: slog.New(handler)})
 			if err != nil {
 				return err
@@ -237,10 +238,32 @@ func statusText(s *adminv1.GetStatusResponse) string {
 	for _, c := range s.GetCollections() {
 		fmt.Fprintf(&b, "  %-16s %d records\n", c.GetCollection(), c.GetRecords())
 	}
+	fmt.Fprintf(&b, "  books            %s\n", booksText(s.GetBooks()))
+	if n := s.GetActsWaiting(); n > 0 {
+		fmt.Fprintf(&b, "  acts             %d wait for a second person (entente act list)\n", n)
+	}
 	for _, w := range s.GetWarnings() {
 		fmt.Fprintf(&b, "  WARNING: %s\n", w)
 	}
+	for _, al := range s.GetAlarms() {
+		fmt.Fprintf(&b, "  ALARM: %s\n", strings.ReplaceAll(alarmText(al), "\n", "\n  "))
+	}
 	return strings.TrimRight(b.String(), "\n")
+}
+
+// booksLag is from when on it is said that the tree is behind the journal: it follows within a second.
+const booksLag = 2 * time.Second
+
+// booksText is how the books stand, on one line.
+func booksText(s *adminv1.BooksStatus) string {
+	text := fmt.Sprintf("%d leaves, %d in the tree", s.GetLeaves(), s.GetIntegrated())
+	if s.GetCheckpointAt() != nil {
+		text += ", checkpoint of " + clockTime(s.GetCheckpointAt().AsTime())
+	}
+	if lag := s.GetLag().AsDuration(); lag >= booksLag {
+		text += fmt.Sprintf(", %s behind", lag.Round(time.Second))
+	}
+	return text
 }
 
 func clockTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }

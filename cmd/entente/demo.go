@@ -34,10 +34,11 @@ func (a *app) demoCommand() *cobra.Command {
 	var dir string
 	var exit bool
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Start four bureaus on this machine and play two stories between them",
+		Use: "demo", Short: "Start four bureaus on this machine and play their stories",
 		Long: "Demo starts the bureaus ESP, BEL, BGR and LBN, each in a folder of its own with its own\n" +
 			"certificate authority, store, policies and loopback ports, forms their federation, and plays\n" +
-			"two stories. All persons are invented. Then it stays up, so that you can try it yourself.",
+			"two stories between them. Then two auditors look into the books. All persons are invented. It\n" +
+			"stays up afterwards, so that you can try it yourself.",
 		Example: "  entente demo\n  entente demo --exit --json", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			d := &demo{app: a, exit: exit, dir: dir}
@@ -64,6 +65,7 @@ type demo struct {
 	bureaus []*demoBureau
 	held    int
 	missed  []string
+	roster  string // the fingerprint, as all have read it to each other
 }
 
 // demoBureau is one bureau of the demonstration.
@@ -76,6 +78,7 @@ type demoBureau struct {
 	secret  []byte
 	officer *grpc.ClientConn
 	desk    *grpc.ClientConn // the operator's
+	auditor *grpc.ClientConn // nil where the story needs none
 }
 
 func (d *demo) bureau(id identity.Bureau) *demoBureau {
@@ -84,7 +87,7 @@ func (d *demo) bureau(id identity.Bureau) *demoBureau {
 
 // play does everything in order.
 func (d *demo) play(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{d.makeBureaus, d.form, d.start, d.permit, d.fill, d.meet, d.coach, d.passport} {
+	for _, step := range []func(context.Context) error{d.makeBureaus, d.form, d.start, d.permit, d.fill, d.meet, d.coach, d.passport, d.audit} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -163,8 +166,9 @@ func (d *demo) form(context.Context) error {
 			return fmt.Errorf("%s: %w", b.id, err)
 		}
 	}
-	d.event("roster", map[string]any{"version": 1, "threshold": draft.GetThreshold(), "fingerprint": roster.Fingerprint(payload)},
-		"  roster version 1, %d bureaus, later versions need %d of them\n  %s", len(joins), draft.GetThreshold(), roster.Fingerprint(payload))
+	d.roster = roster.Fingerprint(payload)
+	d.event("roster", map[string]any{"version": 1, "threshold": draft.GetThreshold(), "fingerprint": d.roster},
+		"  roster version 1, %d bureaus, later versions need %d of them\n  %s", len(joins), draft.GetThreshold(), d.roster)
 	return nil
 }
 
@@ -258,7 +262,7 @@ func offersPersons(peers []*adminv1.Peer, b identity.Bureau) bool {
 func (d *demo) stop() error {
 	var errs []error
 	for _, b := range d.bureaus {
-		for _, conn := range []*grpc.ClientConn{b.officer, b.desk} {
+		for _, conn := range []*grpc.ClientConn{b.officer, b.desk, b.auditor} {
 			if conn != nil {
 				errs = append(errs, conn.Close())
 			}
@@ -337,5 +341,7 @@ func (d *demo) tryYourself() {
 	line("status --dir %s", esp)
 	line("peers --dir %s", bgr)
 	line("policy explain --dir %s --action answer --bureau LBN --collection persons --purpose border-control", esp)
+	line("audit list --dir %s --bureau LBN", d.bureau("BEL").dir)
+	line("audit verify --dir %s", d.bureau("BEL").dir)
 	line("peers distrust BGR --reason 'a try' --dir %s", esp)
 }

@@ -152,7 +152,7 @@ func (d *demo) passport(ctx context.Context) error {
 	}
 	if _, err := d.tell(ctx, story{
 		name: "passport", at: "LBN", text: "A man shows the passport, under another name", mrz: zoneStolen,
-		verdict: screeningv1.Verdict_VERDICT_HIT, record: "doc:", kind: "BEL/documents",
+		verdict: screeningv1.Verdict_VERDICT_HIT, record: "sltd:", kind: "BEL/documents",
 		action: recordv1.Action_ACTION_SEIZE_DOCUMENT, asked: []identity.Bureau{"BEL"},
 	}); err != nil {
 		return err

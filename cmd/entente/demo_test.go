@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestDemo plays the demonstration: four nodes, two stories, every expectation.
+// TestDemo plays the demonstration: four nodes, two stories and what the auditors find, every expectation.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	o := newFolder(t).do("demo", "--exit", "--json")
@@ -22,6 +22,9 @@ func TestDemo(t *testing.T) {
 		}
 	}
 	last := events[len(events)-1]
+	if counts["passage"] != 2 || counts["bundle"] != 1 || counts["join"] != 1 {
+		t.Errorf("the auditors told %v", counts)
+	}
 	if counts["bureau"] != 4 || counts["check"] != 42 || last["event"] != "done" || last["held"] != float64(counts["expectation"]) {
 		t.Errorf("told %v, last %v", counts, last)
 	}

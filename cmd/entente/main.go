@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -20,9 +21,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/entente-mesh/entente/node/audit"
 )
 
 func main() {
+	// What a library wants to say of its own accord is not for the person at the terminal: what goes
+	// wrong it returns as an error too.
+	audit.LogTessera(slog.New(slog.DiscardHandler))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
@@ -89,6 +95,8 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.demoCommand(), a.initCommand(), a.runCommand(), a.statusCommand(), a.peersCommand(), a.importCommand(),
 		a.policyCommand(), a.rosterCommand(), a.checkCommand(), a.versionCommand(),
+		a.auditCommand(), a.recordCommand(), a.quotaCommand(), a.alarmCommand(), a.actCommand(),
+		a.enrolCommand(), a.revokeCommand(), a.clientsCommand(), a.signerCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

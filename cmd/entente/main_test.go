@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -205,7 +206,12 @@ func statusAt(resp *screeningv1.CheckResponse, bureau string) *screeningv1.Burea
 	return nil
 }
 
-// came renders what came of a check: "HIT: BGR=NO_HIT ESP=HIT; ESP/persons/esp:1".
+// opaqueID is the id of a document of a list: it does not tell the number, and every node makes its
+// own.
+var opaqueID = regexp.MustCompile(`^sltd:[a-z2-7]{24}$`)
+
+// came renders what came of a check: "HIT: BGR=NO_HIT ESP=HIT; ESP/persons/esp:1"; an opaque id is
+// "sltd:*".
 func came(resp *screeningv1.CheckResponse) string {
 	var b strings.Builder
 	b.WriteString(strings.TrimPrefix(resp.GetVerdict().String(), "VERDICT_") + ":")
@@ -213,7 +219,7 @@ func came(resp *screeningv1.CheckResponse) string {
 		fmt.Fprintf(&b, " %s=%s", s.GetBureau(), strings.TrimPrefix(s.GetStatus().String(), "STATUS_"))
 	}
 	for _, h := range resp.GetHits() {
-		fmt.Fprintf(&b, "; %s/%s/%s", h.GetBureau(), h.GetCollection(), h.GetRecordId())
+		fmt.Fprintf(&b, "; %s/%s/%s", h.GetBureau(), h.GetCollection(), opaqueID.ReplaceAllString(h.GetRecordId(), "sltd:*"))
 	}
 	return b.String()
 }

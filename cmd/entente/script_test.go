@@ -210,6 +210,11 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		"entente import", "entente check", "entente version", "entente policy permit", "entente policy test", "entente policy explain",
 		"entente policy reload", "entente roster join-request", "entente roster found", "entente roster next", "entente roster sign", "entente roster merge",
 		"entente roster install", "entente roster show",
+		"entente audit list", "entente audit show", "entente audit verify", "entente audit prove", "entente audit verify-bundle", "entente audit export",
+		"entente audit join", "entente audit verify-evidence", "entente audit unmask", "entente record show", "entente record withdraw",
+		"entente record erase", "entente record where", "entente quota show", "entente quota set", "entente alarm list", "entente alarm clear",
+		"entente act list", "entente act approve", "entente act refuse", "entente enrol", "entente revoke", "entente clients",
+		"entente signer", "entente signer split", "entente signer restore",
 	} {
 		if !seen[path] {
 			t.Errorf("there is no %s; there are %v", path, slices.Sorted(maps.Keys(seen)))

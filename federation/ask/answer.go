@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/entente-mesh/entente/pki/identity"
+	"github.com/entente-mesh/entente/pki/signing"
 	hitv1 "github.com/entente-mesh/entente/proto/gen/entente/hit/v1"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
@@ -17,15 +18,28 @@ import (
 )
 
 // take believes an answer, or says why not, and puts what it says into r.
-func (a *Asker) take(ctx context.Context, ask *queryv1.Ask, sent, received *signedv1.Signed, r *Result) error {
+func (a *Asker) take(ctx context.Context, ask *queryv1.Ask, received *signedv1.Signed, r *Result, sent *Sent) error {
 	answer, err := a.cfg.Verifier.Answer(received, r.Bureau)
 	if err != nil {
-		return &badAnswer{err}
+		bad := &badAnswer{cause: err, unsigned: !errors.Is(err, signing.ErrMalformed)}
+		if !bad.unsigned {
+			sent.Answer = received
+		}
+		return bad
 	}
 	// From here on the bytes are proven to be the bureau's, so they are evidence, also against it.
-	r.SignedAnswer = received
-	if err := repliesTo(answer, ask, sent, a.cfg.Self, r); err != nil {
-		return &badAnswer{err}
+	sent.Answer = received
+	for _, c := range answer.GetResults() {
+		sent.Answered = append(sent.Answered, CollectionStatus{c.GetCollection(), c.GetStatus()})
+		for _, h := range c.GetHits() {
+			sent.Told = append(sent.Told, h.GetRecordId())
+		}
+	}
+	if a.cfg.Witness != nil { // also of one that shows none: who has a log does not leave it out
+		a.cfg.Witness.Saw(r.Bureau, answer.GetLogCheckpoint(), received, answer.GetAnsweredAt().AsTime())
+	}
+	if err := repliesTo(answer, ask, sent.Ask, a.cfg.Self, r); err != nil {
+		return &badAnswer{cause: err}
 	}
 	if answer.GetDataAsOf().IsValid() {
 		r.DataAsOf = answer.GetDataAsOf().AsTime()
@@ -42,7 +56,7 @@ func (a *Asker) take(ctx context.Context, ask *queryv1.Ask, sent, received *sign
 		}
 		hits, note, err := a.believe(ctx, ask, c, r)
 		if err != nil {
-			return &badAnswer{err}
+			return &badAnswer{cause: err}
 		}
 		r.Hits = append(r.Hits, hits...)
 		notes = append(notes, note...)

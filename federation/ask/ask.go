@@ -26,6 +26,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/pki/identity"
 	hitv1 "github.com/entente-mesh/entente/proto/gen/entente/hit/v1"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
@@ -49,6 +50,9 @@ const (
 	// lifeMargin is what an ask lives longer than its caller waits, for clocks that were measured
 	// over a slow line.
 	lifeMargin = 15 * time.Second
+	// MaxAnswer is how large a response may be, in bytes: every answer that comes is kept, and a
+	// stranger's answer must not fill the disk.
+	MaxAnswer = 1 << 20
 	// defaultCandidates and maxCandidates bound the hits of one collection.
 	defaultCandidates = 10
 	maxCandidates     = 50
@@ -76,9 +80,20 @@ type Verifier interface {
 	Answer(signed *signedv1.Signed, from identity.Bureau) (*queryv1.Answer, error)
 }
 
-// Books records an ask before it leaves. No ask leaves if it fails.
+// Books are the books of one question.
 type Books interface {
-	AskLeaves(ctx context.Context, to identity.Bureau, ask *queryv1.Ask, signed *signedv1.Signed) error
+	// AskLeaves writes down an ask before it leaves. No ask leaves if it fails.
+	AskLeaves(ctx context.Context, to Target, ask *queryv1.Ask, signed *signedv1.Signed) error
+}
+
+// Witness keeps what other bureaus show of their logs, and says what this bureau shows of its own.
+// Neither method waits for anything. federation/witness is one.
+type Witness interface {
+	// Newest is the own newest checkpoint, as a signed note; nil before the first.
+	Newest() []byte
+	// Saw hands over another bureau's checkpoint, with the message of it that carried it and the
+	// time at which that was signed. Empty: the message carried none.
+	Saw(from identity.Bureau, checkpoint []byte, carrier *signedv1.Signed, at time.Time)
 }
 
 // Config is what an Asker needs.
@@ -91,8 +106,8 @@ type Config struct {
 	Signer Signer
 	// Verifier verifies the answers.
 	Verifier Verifier
-	// Books are written before an ask leaves. Optional: for a program that keeps none.
-	Books Books
+	// Witness. Optional: no checkpoint is sent, and none is kept.
+	Witness Witness
 	// PerPeer bounds how long one bureau is waited for. Optional: DefaultPerPeer.
 	PerPeer time.Duration
 	// Now is the clock. Optional: time.Now.
@@ -132,7 +147,9 @@ func New(cfg Config) (*Asker, error) {
 
 // Question is what is asked, of every target the parts that the target is for.
 type Question struct {
-	Requester     *queryv1.Requester // its bureau is set by the Asker
+	// Books are written before an ask leaves. Optional: for a program that keeps none.
+	Books         Books
+	Requester     *queryv1.Requester // its bureau is set by the Asker, its officer by the target
 	Justification *queryv1.Justification
 	Document      *queryv1.DocumentQuery
 	Person        *queryv1.PersonQuery
@@ -148,6 +165,7 @@ type Target struct {
 	Persons   bool     // it is asked about the person
 	Optional  bool     // the check is complete without it
 	Rules     []string // the rules of the own policy that oblige the ask
+	Officer   string   // the pseudonym under which this bureau may know the officer; empty: none
 }
 
 // Result is what became of the question at one bureau.
@@ -161,23 +179,57 @@ type Result struct {
 	Since time.Time
 	// Reason is for the own officer: why there is no answer, or what of it is not believed.
 	Reason string
-	// AskID is the ask's id in both bureaus' books; empty if none was sent.
+	// AskID is the last ask's id in both bureaus' books; empty if none was sent.
 	AskID       string
 	Collections []string
 	Optional    bool
 	Rules       []string
-	// SignedAsk and SignedAnswer are the evidence, as sent and as received. The answer is there
-	// only if its signature was verified.
-	SignedAsk    *signedv1.Signed
-	SignedAnswer *signedv1.Signed
+	// Sent are the asks that left, in their order: one, or two if the bureau's clock had to be
+	// measured again.
+	Sent []Sent
 	// DataAsOf is how fresh the data is that was searched; zero if it was not said.
 	DataAsOf time.Time
 }
+
+// Sent is an ask that left, and what became of it: an answer that is believed, or a Fault.
+type Sent struct {
+	AskID string
+	// Ask is the evidence of what was asked, as it was sent.
+	Ask *signedv1.Signed
+	// Answer is the evidence of what was answered, as it was received. It is there only if a
+	// message key of the bureau signed it, also if it is not believed.
+	Answer *signedv1.Signed
+	// Fault is why no answer is believed: a reason of federation/fault, or one of this package's.
+	// Empty: the answer is believed.
+	Fault string
+	// Told are the ids of the bureau's records that the answer names, believed or not.
+	Told []string
+	// Answered is what the answer says of each collection.
+	Answered []CollectionStatus
+	Elapsed  time.Duration
+}
+
+// CollectionStatus is what an answer says of one collection.
+type CollectionStatus struct {
+	Collection string
+	Status     queryv1.Status
+}
+
+// Why no answer is believed, where the catalogue of faults has no word for it, as nobody is told
+// but the own books.
+const (
+	Unreachable = "UNREACHABLE"
+	NotBelieved = "ANSWER_NOT_BELIEVED"
+)
 
 // Ask asks the targets and nobody else, all at once, and returns a result for each, in their
 // order, before ctx ends. It never fails as a whole: one bureau's failure costs its own answer.
 func (a *Asker) Ask(ctx context.Context, q Question) []Result {
 	results := make([]Result, len(q.Targets))
+	if len(q.Targets) == 1 { // most often: it needs no goroutine
+		results[0] = a.askOne(ctx, &q, q.Targets[0])
+		return results
+	}
 	var wg sync.WaitGroup
 	for i, target := range q.Targets {
 		wg.Go(func() { results[i] = a.askOne(ctx, &q, target) })
@@ -194,6 +246,9 @@ func (a *Asker) askOne(ctx context.Context, q *Question, t Target) (r Result) {
 		if v := recover(); v != nil {
 			a.cfg.Logger.ErrorContext(ctx, "asking a bureau panicked", "peer", string(t.Bureau), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 			r.Status, r.Hits, r.Reason = queryv1.Status_STATUS_UNAVAILABLE, nil, "this node failed on its answer"
+			if last := r.last(); last != nil {
+				last.Fault = string(fault.Internal)
+			}
 		}
 		r.Elapsed = a.cfg.Now().Sub(began)
 	}()
@@ -254,22 +309,39 @@ func (a *Asker) exchange(ctx context.Context, q *Question, t Target, wait time.D
 	if err != nil {
 		return &ownError{"the ask could not be signed", err}
 	}
-	if a.cfg.Books != nil {
-		if err := a.cfg.Books.AskLeaves(ctx, t.Bureau, ask, signed); err != nil {
+	if q.Books != nil {
+		// Whole or not at all: what is in the books gets its end there, also if nobody waits.
+		if err := q.Books.AskLeaves(context.WithoutCancel(ctx), t, ask, signed); err != nil {
 			return &ownError{"the own books could not be written, and nothing leaves unrecorded", err}
 		}
 	}
-	r.AskID, r.SignedAsk = ask.GetAskId(), signed
+	began := a.cfg.Now()
+	r.AskID = ask.GetAskId()
+	r.Sent = append(r.Sent, Sent{AskID: r.AskID, Ask: signed, Fault: string(fault.Internal)})
+	sent := r.last()
+	defer func() { sent.Elapsed = a.cfg.Now().Sub(began) }()
 	var response *queryv1.AskResponse
 	err = a.cfg.Peers.Do(ctx, t.Bureau, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		var err error
-		response, err = queryv1.NewQueryServiceClient(conn).Ask(ctx, &queryv1.AskRequest{Ask: signed})
+		response, err = queryv1.NewQueryServiceClient(conn).Ask(ctx, &queryv1.AskRequest{Ask: signed}, grpc.MaxCallRecvMsgSize(MaxAnswer))
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = a.take(ctx, ask, response.GetAnswer(), r, sent)
 	}
-	return a.take(ctx, ask, signed, response.GetAnswer(), r)
+	sent.Fault = ""
+	if err != nil {
+		sent.Fault = faultOf(ctx, err)
+	}
+	return err
+}
+
+// last is the last ask that left, or nil.
+func (r *Result) last() *Sent {
+	if len(r.Sent) == 0 {
+		return nil
+	}
+	return &r.Sent[len(r.Sent)-1]
 }
 
 // build makes the ask for one bureau: its own id and nonce, dated in that bureau's time, with no
@@ -279,7 +351,7 @@ func (a *Asker) build(q *Question, t Target, skew, wait time.Duration) *queryv1.
 	if q.Requester != nil {
 		requester = proto.CloneOf(q.Requester)
 	}
-	requester.Bureau = string(a.cfg.Self)
+	requester.Bureau, requester.Officer = string(a.cfg.Self), t.Officer
 	nonce := make([]byte, 16)
 	rand.Read(nonce) // never fails, by its contract
 	issued := a.cfg.Now().Add(skew)
@@ -293,6 +365,9 @@ func (a *Asker) build(q *Question, t Target, skew, wait time.Duration) *queryv1.
 		Justification: q.Justification,
 		RosterVersion: q.RosterVersion,
 		MaxCandidates: min(cmp.Or(q.MaxCandidates, defaultCandidates), maxCandidates),
+	}
+	if a.cfg.Witness != nil {
+		ask.LogCheckpoint = a.cfg.Witness.Newest()
 	}
 	if t.Documents {
 		ask.Document = q.Document

@@ -64,7 +64,7 @@ func scene(t *testing.T, change func(*ask.Config), play func(t *testing.T, s *st
 		pool.Sync(members)
 		synctest.Wait()
 		s.pool = pool
-		cfg := ask.Config{Self: "BEL", Peers: pool, Signer: s.mesh.Signer("BEL"), Verifier: s.mesh.Verifier(), Books: s.books}
+		cfg := ask.Config{Self: "BEL", Peers: pool, Signer: s.mesh.Signer("BEL"), Verifier: s.mesh.Verifier()}
 		if change != nil {
 			change(&cfg)
 		}
@@ -89,7 +89,7 @@ type books struct {
 	fail error
 }
 
-func (b *books) AskLeaves(_ context.Context, _ identity.Bureau, a *queryv1.Ask, _ *signedv1.Signed) error {
+func (b *books) AskLeaves(_ context.Context, _ ask.Target, a *queryv1.Ask, _ *signedv1.Signed) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fail != nil {
@@ -103,9 +103,10 @@ func target(b identity.Bureau) ask.Target {
 	return ask.Target{Bureau: b, Documents: true, Rules: []string{"permit-" + strings.ToLower(string(b))}}
 }
 
-func question(targets ...ask.Target) ask.Question {
+func (s *stage) question(targets ...ask.Target) ask.Question {
 	return ask.Question{
-		Requester:     &queryv1.Requester{Bureau: "XXX", Agency: "border-police", Role: "officer"},
+		Books:         s.books,
+		Requester:     &queryv1.Requester{Bureau: "XXX", Officer: "in clear", Agency: "border-police", Role: "officer"},
 		Justification: &queryv1.Justification{Purpose: recordv1.Purpose_PURPOSE_BORDER_CONTROL},
 		Document:      &queryv1.DocumentQuery{Number: "XK1234567"},
 		Person:        &queryv1.PersonQuery{Primary: "MUSTERMANN", Secondary: "ERIKA"},
@@ -119,7 +120,7 @@ func (s *stage) one(t *testing.T, b identity.Bureau, want queryv1.Status) ask.Re
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	r := s.bel.Ask(ctx, question(target(b)))[0]
+	r := s.bel.Ask(ctx, s.question(target(b)))[0]
 	if r.Status != want {
 		t.Fatalf("%s: %v (%s), want %v", b, r.Status, r.Reason, want)
 	}
@@ -134,10 +135,10 @@ func TestEveryTargetIsAskedAndNobodyElse(t *testing.T) {
 		s.nodes["ESP"].Answers(meshtest.Every(statusHit, meshtest.Stolen("ESP", "ESP")))
 		s.nodes["BGR"].Answers(meshtest.Every(statusRefused))
 		both := target("ESP")
-		both.Persons = true
+		both.Persons, both.Officer = true, "pseudonym-for-esp"
 		optional := target("BGR")
 		optional.Optional = true
-		results := s.bel.Ask(t.Context(), question(both, optional))
+		results := s.bel.Ask(t.Context(), s.question(both, optional))
 		if len(results) != 2 || results[0].Bureau != "ESP" || results[1].Bureau != "BGR" {
 			t.Fatalf("results %+v", results)
 		}
@@ -148,8 +149,16 @@ func TestEveryTargetIsAskedAndNobodyElse(t *testing.T) {
 		if bgr.Status != statusRefused || bgr.Reason == "" || !bgr.Optional || bgr.Rules[0] != "permit-bgr" {
 			t.Errorf("BGR: %+v", bgr)
 		}
-		if esp.SignedAsk == nil || esp.SignedAnswer == nil || esp.AskID == "" || esp.AskID == bgr.AskID {
-			t.Error("the evidence is not complete, or two asks have one id")
+		if esp.AskID == "" || esp.AskID == bgr.AskID {
+			t.Error("two asks have one id")
+		}
+		for _, r := range results {
+			if len(r.Sent) != 1 || r.Sent[0].AskID != r.AskID || r.Sent[0].Ask == nil || r.Sent[0].Answer == nil || r.Sent[0].Fault != "" {
+				t.Errorf("%s: the evidence is not complete: %+v", r.Bureau, r.Sent)
+			}
+		}
+		if !slices.Equal(esp.Sent[0].Told, []string{"doc-1"}) || bgr.Sent[0].Told != nil {
+			t.Errorf("told: %v and %v", esp.Sent[0].Told, bgr.Sent[0].Told)
 		}
 		if n := s.nodes["LBN"].Memory.Commit; n != 0 {
 			t.Errorf("LBN was asked %d times", n)
@@ -160,6 +169,9 @@ func TestEveryTargetIsAskedAndNobodyElse(t *testing.T) {
 		for _, a := range s.books.asks {
 			if a.GetRequester().GetBureau() != "BEL" {
 				t.Errorf("asked in the name of %q", a.GetRequester().GetBureau())
+			}
+			if want := map[string]string{"ESP": "pseudonym-for-esp"}[a.GetAudience()]; a.GetRequester().GetOfficer() != want {
+				t.Errorf("%s is told of the officer %q, want %q", a.GetAudience(), a.GetRequester().GetOfficer(), want)
 			}
 			if a.GetAudience() == "BGR" && a.GetPerson() != nil {
 				t.Error("BGR was told of the person although it was not to be asked about persons")
@@ -202,7 +214,7 @@ func TestRefusalOfOneCollectionIsToldBesideAHit(t *testing.T) {
 			s.nodes["ESP"].Answers(answer(c.documents, c.persons))
 			both := target("ESP")
 			both.Persons = true
-			r := s.bel.Ask(t.Context(), question(both))[0]
+			r := s.bel.Ask(t.Context(), s.question(both))[0]
 			if r.Status != c.want || (c.persons == statusRefused) != strings.Contains(r.Reason, "persons") {
 				t.Errorf("%v and %v make %v (%s), want %v", c.documents, c.persons, r.Status, r.Reason, c.want)
 			}
@@ -220,7 +232,7 @@ func TestDeadPeerCostsItsOwnAnswerOnce(t *testing.T) {
 			t.Errorf("since %v, died at %v", r.Since, died)
 		}
 		began := time.Now()
-		results := s.bel.Ask(t.Context(), question(target("ESP"), target("LBN")))
+		results := s.bel.Ask(t.Context(), s.question(target("ESP"), target("LBN")))
 		if results[0].Status != statusNoHit || results[1].Status != statusUnavailable {
 			t.Errorf("results %+v", results)
 		}
@@ -244,7 +256,7 @@ func TestSlowPeerTimesOutInTimeForTheReport(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		results := s.bel.Ask(ctx, question(target("ESP"), target("BGR")))
+		results := s.bel.Ask(ctx, s.question(target("ESP"), target("BGR")))
 		if ctx.Err() != nil {
 			t.Error("no time was left for the own report")
 		}
@@ -281,14 +293,14 @@ func TestPerPeerCapHoldsWithoutADeadline(t *testing.T) {
 	scene(t, func(c *ask.Config) { c.PerPeer = 2 * time.Second }, func(t *testing.T, s *stage) {
 		s.mesh.Net.Hang(meshtest.Address("LBN"))
 		began := time.Now()
-		r := s.bel.Ask(t.Context(), question(target("LBN")))[0]
+		r := s.bel.Ask(t.Context(), s.question(target("LBN")))[0]
 		if r.Status != statusTimeout || time.Since(began) != 2*time.Second {
 			t.Errorf("%v after %v", r.Status, time.Since(began))
 		}
 		s.mesh.Net.Resume(meshtest.Address("LBN"))
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		if r := s.bel.Ask(ctx, question(target("ESP")))[0]; r.Status != statusTimeout || r.AskID != "" {
+		if r := s.bel.Ask(ctx, s.question(target("ESP")))[0]; r.Status != statusTimeout || r.AskID != "" {
 			t.Errorf("without time: %+v", r)
 		}
 	})
@@ -391,7 +403,7 @@ func TestForgedAnswersAreNotBelieved(t *testing.T) {
 			scene(t, nil, func(t *testing.T, s *stage) {
 				s.nodes["ESP"].Answers(meshtest.Every(statusHit, meshtest.Stolen("ESP", "ESP")))
 				s.forge(t, f)
-				results := s.bel.Ask(t.Context(), question(target("ESP"), target("BGR")))
+				results := s.bel.Ask(t.Context(), s.question(target("ESP"), target("BGR")))
 				esp := results[0]
 				if esp.Status != statusUnavailable || len(esp.Hits) != 0 || esp.Reason != "its answer could not be verified" {
 					t.Errorf("ESP: %v %q with %d hits", esp.Status, esp.Reason, len(esp.Hits))
@@ -416,7 +428,7 @@ func TestClaimOnAForeignPassportIsNotBelieved(t *testing.T) {
 			scene(t, nil, func(t *testing.T, s *stage) {
 				s.nodes["ESP"].Answers(meshtest.Every(statusHit, hit))
 				r := s.one(t, "ESP", statusNoHit)
-				if !strings.Contains(r.Reason, "only the state that issued") || r.SignedAnswer == nil {
+				if !strings.Contains(r.Reason, "only the state that issued") || r.Sent[0].Answer == nil {
 					t.Errorf("reason %q: the officer is not told, or the evidence is lost", r.Reason)
 				}
 				s.nodes["ESP"].Answers(meshtest.Every(statusHit, hit, meshtest.Stolen("ESP", "ESP")))
@@ -520,7 +532,7 @@ func TestNothingLeavesUnrecorded(t *testing.T) {
 func TestTargetsThatCannotBeAsked(t *testing.T) {
 	scene(t, nil, func(t *testing.T, s *stage) {
 		nothing := ask.Target{Bureau: "ESP"}
-		results := s.bel.Ask(t.Context(), question(target("BEL"), target("FRA"), nothing))
+		results := s.bel.Ask(t.Context(), s.question(target("BEL"), target("FRA"), nothing))
 		for i, reason := range []string{"own bureau", "not in the roster", "nothing to ask"} {
 			if results[i].Status != statusUnavailable || !strings.Contains(results[i].Reason, reason) {
 				t.Errorf("%s: %v %q, want %q", results[i].Bureau, results[i].Status, results[i].Reason, reason)
@@ -554,7 +566,7 @@ func TestCallerThatGoesAway(t *testing.T) {
 		s.mesh.Net.Hang(meshtest.Address("LBN"))
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		r := s.bel.Ask(ctx, question(target("LBN")))[0]
+		r := s.bel.Ask(ctx, s.question(target("LBN")))[0]
 		if r.Status != statusUnavailable || !strings.Contains(r.Reason, "given up") {
 			t.Errorf("%v %q", r.Status, r.Reason)
 		}
@@ -568,3 +580,6 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// pass lets time pass, in the bubble that scene plays in.
+func pass(d time.Duration) { time.Sleep(d) }

@@ -22,7 +22,10 @@ func (e *ownError) Error() string { return e.text + ": " + e.cause.Error() }
 func (e *ownError) Unwrap() error { return e.cause }
 
 // badAnswer is an answer that cannot be believed.
-type badAnswer struct{ cause error }
+type badAnswer struct {
+	cause    error
+	unsigned bool // it is not shown to be the bureau's
+}
 
 func (e *badAnswer) Error() string { return "its answer could not be verified: " + e.cause.Error() }
 func (e *badAnswer) Unwrap() error { return e.cause }
@@ -32,6 +35,26 @@ func (e *badAnswer) Unwrap() error { return e.cause }
 type outage interface {
 	error
 	Outage() (since time.Time, why string)
+}
+
+// faultOf is why an ask that left got no answer that is believed, in one word for the books.
+func faultOf(ctx context.Context, err error) string {
+	var bad *badAnswer
+	reason, known := fault.ReasonOf(err)
+	switch {
+	case errors.As(err, &bad) && bad.unsigned:
+		return string(fault.SignatureInvalid)
+	case errors.As(err, &bad):
+		return NotBelieved
+	case errors.Is(ctx.Err(), context.Canceled):
+		return string(fault.Canceled)
+	case status.Code(err) == codes.DeadlineExceeded, errors.Is(err, context.DeadlineExceeded):
+		return string(fault.DeadlineExceeded)
+	case known && inCatalogue(reason):
+		return string(reason)
+	default:
+		return Unreachable
+	}
 }
 
 // clockDisagrees reports whether the bureau found the ask too old or too new.

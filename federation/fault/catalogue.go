@@ -60,6 +60,23 @@ const (
 	CollectionUnknown    Reason = "COLLECTION_UNKNOWN"
 	PageTokenInvalid     Reason = "PAGE_TOKEN_INVALID"
 	AuthorityUnavailable Reason = "AUTHORITY_UNAVAILABLE"
+	Throttled            Reason = "THROTTLED"
+	QueueFull            Reason = "QUEUE_FULL"
+	TooSoon              Reason = "TOO_SOON"
+	QuotaUnfit           Reason = "QUOTA_UNFIT"
+	QuotaNotFound        Reason = "QUOTA_NOT_FOUND"
+	AlarmNotFound        Reason = "ALARM_NOT_FOUND"
+	SecondPersonNeeded   Reason = "SECOND_PERSON_NEEDED"
+	SamePerson           Reason = "SAME_PERSON"
+	ActNotFound          Reason = "ACT_NOT_FOUND"
+	ClientRevoked        Reason = "CLIENT_REVOKED"
+	ClientExists         Reason = "CLIENT_EXISTS"
+	ClientNotFound       Reason = "CLIENT_NOT_FOUND"
+	RegisterFull         Reason = "REGISTER_FULL"
+	TooManyActs          Reason = "TOO_MANY_ACTS"
+	NotInBooks           Reason = "NOT_IN_BOOKS"
+	BooksDamaged         Reason = "BOOKS_DAMAGED"
+	SignerUnavailable    Reason = "SIGNER_UNAVAILABLE"
 )
 
 // Entry describes one reason to the people who meet it.
@@ -97,7 +114,24 @@ func Catalogue() []Entry {
 		{CollectionUnknown, codes.InvalidArgument, "There is no such collection.", "Give \"documents\" or \"persons\"."},
 		{PageTokenInvalid, codes.InvalidArgument, "The page token was not given by this list.", "Begin again without a token."},
 		{MessageTooLarge, codes.ResourceExhausted, "The request is larger than the method takes.", "Split it, or leave out what is not needed."},
-		{QuotaExceeded, codes.ResourceExhausted, "The caller asks more than it was granted.", "Wait, or have the operators agree on more."},
+		{QuotaExceeded, codes.ResourceExhausted, "The caller's quota of the last 24 hours is used up: questions about distinct documents and persons, or positive answers.", "Wait as long as RetryInfo says, or have the operators agree on more (`entente quota set`)."},
+		{TooSoon, codes.ResourceExhausted, "The caller asks faster than it was granted.", "Wait as long as RetryInfo says; if it lasts, have the operators agree on more (`entente quota set`)."},
+		{QueueFull, codes.ResourceExhausted, "The node is busy, and the caller has as many calls waiting as it may, or one waited too long.", "Wait as long as RetryInfo says, and make fewer calls at once."},
+		{Throttled, codes.ResourceExhausted, "The caller asked as one does who empties a collection question by question; for a time it gets a trickle.", "Have the operators of both sides speak; the answering side's can end it (`entente quota set`)."},
+		{QuotaUnfit, codes.InvalidArgument, "The quota is not one that can hold.", "Correct the field that the error names."},
+		{QuotaNotFound, codes.NotFound, "No bureau or agency of this name has asked or has limits of its own.", "Check the name with `entente quota show`."},
+		{AlarmNotFound, codes.NotFound, "There is no such alarm, or it was cleared before.", "Check the id with `entente status`."},
+		{SecondPersonNeeded, codes.FailedPrecondition, "The act needs two persons: it waits until another one approves it.", "Have another person with the role approve the act that the error names, then do it again."},
+		{SamePerson, codes.PermissionDenied, "Who wants an act cannot approve it.", "Have another person, with a certificate of their own, approve it."},
+		{ActNotFound, codes.NotFound, "There is no such act: it was carried out, was refused, or its time ran out.", "Check the id against the list of acts; want it again if it is still needed."},
+		{ClientRevoked, codes.Unauthenticated, "The client's identity was revoked.", "Have the PKI administrator enrol the client again, with a new key, if it is to work here again."},
+		{ClientExists, codes.AlreadyExists, "A client of this name is enrolled.", "Choose another name, or revoke the one that exists."},
+		{ClientNotFound, codes.NotFound, "No client of this identity was enrolled here.", "Check the identity against the list of the clients that are enrolled."},
+		{RegisterFull, codes.ResourceExhausted, "The register of clients is full.", "Let an agency's system serve its officers with one certificate."},
+		{TooManyActs, codes.ResourceExhausted, "Too many acts wait for a second person.", "Have them approved or refused (`entente act list`), or let them expire."},
+		{NotInBooks, codes.NotFound, "The books hold no such message.", "Check the id, and whether its time of retention has passed."},
+		{BooksDamaged, codes.DataLoss, "The books are damaged where they were read.", "Run `entente audit verify`: it names file and place. Keep the files as they are."},
+		{SignerUnavailable, codes.Unavailable, "The process that holds the keys does not answer.", "Try again; if it lasts, the node's operator looks at that process and its log."},
 		{MethodNotServed, codes.Unimplemented, "The listener does not serve this method.", "Check the address: the mesh listener serves peers, the local one the bureau's own people."},
 		{RecordNotFound, codes.NotFound, "There is no such record.", "Check collection and id; a withdrawn record is gone."},
 		{PeerNotFound, codes.NotFound, "The bureau is not in the roster.", "Check the bureau's id with `entente peers`."},

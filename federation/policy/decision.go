@@ -90,6 +90,17 @@ type CheckFacts struct {
 
 // Check decides whether a client of the own bureau may make a check.
 func (s *Set) Check(f CheckFacts) Decision {
+	key, keyed := keyOfCheck(&f)
+	if !keyed {
+		return s.checkAnew(f)
+	}
+	if d, ok := s.checks.find(key); ok {
+		return d
+	}
+	return s.checks.keep(key, s.checkAnew(f))
+}
+
+func (s *Set) checkAnew(f CheckFacts) Decision {
 	purpose, ok := purposeUID(f.Purpose)
 	if !ok {
 		return undecidable(actionCheck, "purpose: not said, or not known here; name the purpose of the check")

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -47,16 +48,28 @@ func TestDefaultsAdminister(t *testing.T) {
 		identity.RoleOperator: {},
 		identity.RolePKIAdmin: {
 			policy.OperationEnrolClient: true, policy.OperationRevokeClient: true, policy.OperationInstallRoster: true,
-			policy.OperationReadStatus: true, policy.OperationReadPeers: true,
+			policy.OperationReadStatus: true, policy.OperationReadPeers: true, policy.OperationReadClients: true,
+			policy.OperationReadActs: true, policy.OperationApproveAct: true,
+		},
+		identity.RoleRecordsOfficer: {
+			policy.OperationReadRecords: true, policy.OperationCreateRecord: true, policy.OperationDeleteRecord: true,
+			policy.OperationEraseRecord: true, policy.OperationFindCopies: true,
+			policy.OperationReadActs: true, policy.OperationApproveAct: true,
 		},
 		identity.RoleSystem: {
 			policy.OperationReadRecords: true, policy.OperationCreateRecord: true,
 			policy.OperationImportRecords: true, policy.OperationDeleteRecord: true,
 		},
-		identity.RoleAuditor: {policy.OperationReadStatus: true, policy.OperationReadPeers: true},
+		identity.RoleAuditor: {
+			policy.OperationReadStatus: true, policy.OperationReadPeers: true, policy.OperationReadBooks: true,
+			policy.OperationUnmaskOfficer: true, policy.OperationFindCopies: true, policy.OperationReadQuotas: true,
+			policy.OperationReadActs: true, policy.OperationApproveAct: true, policy.OperationReadClients: true,
+		},
 	}
 	for _, operation := range policy.Operations() {
-		may[identity.RoleOperator][operation] = operation != policy.OperationEnrolClient && operation != policy.OperationRevokeClient
+		may[identity.RoleOperator][operation] = !slices.Contains([]string{
+			policy.OperationEnrolClient, policy.OperationRevokeClient, policy.OperationReadBooks, policy.OperationUnmaskOfficer,
+		}, operation)
 	}
 	for _, role := range identity.Roles() {
 		for _, operation := range policy.Operations() {

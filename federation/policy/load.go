@@ -52,6 +52,7 @@ type Set struct {
 	communities map[identity.Bureau][]string
 	version     string
 	changes     []int64 // instants in milliseconds that a policy compares time with, sorted
+	checks      checkMemory
 }
 
 // rule is one policy of the set.

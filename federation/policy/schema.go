@@ -104,6 +104,16 @@ const (
 	OperationDeleteRecord  = "delete-record"
 	OperationEnrolClient   = "enrol-client"
 	OperationRevokeClient  = "revoke-client"
+	OperationEraseRecord   = "erase-record"
+	OperationFindCopies    = "find-copies"
+	OperationReadBooks     = "read-books"
+	OperationUnmaskOfficer = "unmask-officer"
+	OperationReadQuotas    = "read-quotas"
+	OperationSetQuota      = "set-quota"
+	OperationClearAlarm    = "clear-alarm"
+	OperationReadActs      = "read-acts"
+	OperationApproveAct    = "approve-act"
+	OperationReadClients   = "read-clients"
 )
 
 // Operations returns the operations.
@@ -113,6 +123,9 @@ func Operations() []string {
 		OperationInstallRoster, OperationReloadPolicy, OperationReadRecords,
 		OperationCreateRecord, OperationImportRecords, OperationDeleteRecord,
 		OperationEnrolClient, OperationRevokeClient,
+		OperationEraseRecord, OperationFindCopies, OperationReadBooks, OperationUnmaskOfficer,
+		OperationReadQuotas, OperationSetQuota, OperationClearAlarm, OperationReadActs, OperationApproveAct,
+		OperationReadClients,
 	}
 }
 

@@ -27,7 +27,7 @@ func (s *Server) chain() []link {
 		s.renderErrors(),  // nothing but faults leaves
 		s.admit(),         // the connection still belongs to a node that is admitted
 		s.identify(),      // and the call knows which
-		s.limit(),         // no more and no larger than was agreed
+		s.limit(),         // no larger than the method takes and no more than was granted, before anything dear
 		s.validate(),      // and well formed
 	}
 }
@@ -142,12 +142,12 @@ func (s *Server) identify() link {
 
 func (s *Server) limit() link {
 	rules := table()
-	allow := func(ctx context.Context, method string) error {
+	enter := func(ctx context.Context, method string) (leave func(), err error) {
 		if s.cfg.Limiter == nil {
-			return nil
+			return func() {}, nil
 		}
 		from, _ := Caller(ctx)
-		return s.cfg.Limiter.Allow(ctx, from, method)
+		return s.cfg.Limiter.Enter(ctx, from, method)
 	}
 	small := func(method string, req any) error {
 		m, ok := req.(proto.Message)
@@ -161,15 +161,19 @@ func (s *Server) limit() link {
 			if err := small(info.FullMethod, req); err != nil {
 				return nil, err
 			}
-			if err := allow(ctx, info.FullMethod); err != nil {
+			leave, err := enter(ctx, info.FullMethod)
+			if err != nil {
 				return nil, err
 			}
+			defer leave()
 			return next(ctx, req)
 		},
 		stream: func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-			if err := allow(stream.Context(), info.FullMethod); err != nil {
+			leave, err := enter(stream.Context(), info.FullMethod)
+			if err != nil {
 				return err
 			}
+			defer leave()
 			return next(srv, &callStream{ServerStream: stream, ctx: stream.Context(), received: func(m any) error {
 				return small(info.FullMethod, m)
 			}})

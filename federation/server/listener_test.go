@@ -34,7 +34,7 @@ func TestMalformedAndOversizedRequests(t *testing.T) {
 		if fault.FieldOf(err) != "ask" {
 			t.Errorf("field %q", fault.FieldOf(err))
 		}
-		// Malformed inside of good signatures: unknown fields are the future's, bad ones are not.
+		// Malformed inside of a signature that is not over it.
 		unsaid := &queryv1.Ask{AskId: "no uuid"}
 		payload, _ := proto.Marshal(unsaid)
 		bad := s.sign(t, question(nil))
@@ -43,7 +43,7 @@ func TestMalformedAndOversizedRequests(t *testing.T) {
 		wantFault(t, err, codes.Unauthenticated, fault.SignatureInvalid)
 
 		large := s.sign(t, question(nil))
-		for _, size := range []int{100 << 10, 4 << 20} {
+		for _, size := range []int{25 << 10, 100 << 10, 4 << 20} {
 			large.Payload = make([]byte, size)
 			_, err = client.Ask(t.Context(), &queryv1.AskRequest{Ask: large})
 			wantFault(t, err, codes.ResourceExhausted, fault.MessageTooLarge)
@@ -169,19 +169,68 @@ func TestMethodMissingInTheTableKeepsFromStarting(t *testing.T) {
 }
 
 func TestLimiterIsAsked(t *testing.T) {
-	scene(t, func(c *server.Config) { c.Limiter = quota{} }, func(t *testing.T, s *stage) {
-		_, err := send(t.Context(), s.bel, s.sign(t, question(nil)))
+	limits := &quota{left: 1}
+	validated := false
+	scene(t, func(c *server.Config) {
+		c.Limiter = limits
+		c.Verifier = &watched{c.Verifier, &validated}
+	}, func(t *testing.T, s *stage) {
+		if _, err := send(t.Context(), s.bel, s.sign(t, question(nil))); err != nil {
+			t.Fatal(err)
+		}
+		if limits.inside.Load() != 0 {
+			t.Error("a call that is over holds its place")
+		}
+		validated = false
+		// Turned away before anybody looks at what was sent: not even whether it is well formed.
+		_, err := queryv1.NewQueryServiceClient(s.bel).Ask(t.Context(), &queryv1.AskRequest{})
 		wantFault(t, err, codes.ResourceExhausted, fault.QuotaExceeded)
+		_, err = send(t.Context(), s.bel, s.sign(t, question(nil)))
+		wantFault(t, err, codes.ResourceExhausted, fault.QuotaExceeded)
+		if validated || s.esp.Memory.Commit != 1 || len(s.esp.Memory.Noted()) != 0 {
+			t.Errorf("who was turned away at the door was verified: %t, and booked: %v", validated, s.esp.Memory.Noted())
+		}
+		// A stream holds its place as long as it lasts.
+		ctx, cancel := context.WithCancel(t.Context())
+		limits.left = 1
+		stream, err := queryv1.NewQueryServiceClient(s.bel).Describe(ctx, &queryv1.DescribeRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil || limits.inside.Load() != 1 {
+			t.Errorf("%v, %d inside", err, limits.inside.Load())
+		}
+		cancel()
+		synctest.Wait()
+		if limits.inside.Load() != 0 {
+			t.Error("a stream that is over holds its place")
+		}
 	})
 }
 
-type quota struct{}
+// quota lets so many calls of BEL in.
+type quota struct {
+	left   int
+	inside atomic.Int32
+}
 
-func (quota) Allow(_ context.Context, from identity.Identity, method string) error {
-	if from.Bureau == "BEL" && method == queryv1.QueryService_Ask_FullMethodName {
-		return fault.New(codes.ResourceExhausted, fault.QuotaExceeded, "", "wait a minute")
+func (q *quota) Enter(_ context.Context, from identity.Identity, _ string) (func(), error) {
+	if q.left--; from.Bureau == "BEL" && q.left < 0 {
+		return nil, fault.New(codes.ResourceExhausted, fault.QuotaExceeded, "", "wait a minute")
 	}
-	return nil
+	q.inside.Add(1)
+	return func() { q.inside.Add(-1) }, nil
+}
+
+// watched notes that something was verified.
+type watched struct {
+	server.Verifier
+	called *bool
+}
+
+func (w *watched) Ask(s *signedv1.Signed, from identity.Bureau) (*queryv1.Ask, error) {
+	*w.called = true
+	return w.Verifier.Ask(s, from)
 }
 
 func TestDescribeSaysAtOnceOnChangeAndBeforeTheEnd(t *testing.T) {

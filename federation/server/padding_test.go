@@ -16,7 +16,7 @@ func TestEverySizeIsFilledToABucket(t *testing.T) {
 		if n > 6000 && n%7 != 0 {
 			continue
 		}
-		answer := &queryv1.Answer{LogCheckpoint: make([]byte, n)}
+		answer := &queryv1.Answer{InReplyTo: make([]byte, n)}
 		before := proto.Size(answer)
 		fill(answer)
 		after := proto.Size(answer)
@@ -45,4 +45,27 @@ func TestAnswersOfAnyContentAreFilled(t *testing.T) {
 			t.Fatalf("%d bytes is no bucket", size)
 		}
 	})
+}
+
+// TestCheckpointNeverPushesAHitIntoAnotherSize grows the log from its first checkpoint on: an
+// answer with a hit and one without have one size throughout.
+func TestCheckpointNeverPushesAHitIntoAnotherSize(t *testing.T) {
+	for _, text := range []int{0, 300, 700, 1_200} {
+		hit := &queryv1.Answer{Results: []*queryv1.CollectionAnswer{{Hits: []*hitv1.Hit{{Explanation: string(make([]byte, text))}}}}}
+		none := &queryv1.Answer{Results: []*queryv1.CollectionAnswer{{}}}
+		sizes := map[int]bool{}
+		for n := range 2_000 {
+			for _, answer := range []*queryv1.Answer{hit, none} {
+				answer.LogCheckpoint = make([]byte, n)
+				fill(answer)
+			}
+			if a, b := proto.Size(hit), proto.Size(none); a != b {
+				t.Fatalf("with a checkpoint of %d bytes a hit has %d bytes, none %d", n, a, b)
+			}
+			sizes[proto.Size(hit)] = true
+		}
+		if len(sizes) > 5 {
+			t.Errorf("%d sizes", len(sizes))
+		}
+	}
 }

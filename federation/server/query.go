@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"buf.build/go/protovalidate"
+	"github.com/google/uuid"
 
 	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/pki/identity"
@@ -29,107 +31,181 @@ type query struct {
 	queryv1.UnimplementedQueryServiceServer
 	server *Server
 	asking *keyedLock // one ask under an id at a time
+	seldom *seldom
 }
 
 // Ask answers one signed question, once.
-func (q *query) Ask(ctx context.Context, request *queryv1.AskRequest) (*queryv1.AskResponse, error) {
+func (q *query) Ask(ctx context.Context, request *queryv1.AskRequest) (_ *queryv1.AskResponse, err error) {
 	from, ok := Caller(ctx)
 	if !ok {
 		return nil, errors.New("an ask without a caller")
 	}
-	ask, err := q.accept(ctx, from, request.GetAsk())
+	asked, err := q.verify(ctx, from, request.GetAsk())
+	if err != nil && asked.Ask == nil {
+		return nil, err // not shown to be anybody's: there is nothing to write down but its sender's name
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			_ = q.unanswered(ctx, asked, errors.New("panic"))
+			panic(v)
+		}
+		if err != nil {
+			err = q.unanswered(ctx, asked, err)
+		}
+	}()
 	if err != nil {
 		return nil, err
 	}
+	if err := q.accept(asked); err != nil {
+		return nil, err
+	}
 	// A retry that overtakes its first attempt waits for that one's answer and gets the same.
-	unlock, err := q.asking.lock(ctx, string(from.Bureau)+"/"+ask.GetAskId())
+	unlock, err := q.asking.lock(ctx, string(from.Bureau)+"/"+asked.Ask.GetAskId())
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	digest := sha256.Sum256(request.GetAsk().GetPayload())
-	if answer, err := q.recall(ctx, from, ask, digest[:]); answer != nil || err != nil {
+	if answer, err := q.recall(ctx, asked); answer != nil || err != nil {
 		return answer, err
 	}
-	signed, err := q.answer(ctx, from, ask, digest[:])
-	if err != nil {
-		return nil, err
-	}
-	return q.commit(ctx, from, ask, digest[:], signed)
+	return q.answer(ctx, asked)
 }
 
-// accept returns the ask if the caller may have sent it, to us, now.
-func (q *query) accept(ctx context.Context, from identity.Identity, signed *signedv1.Signed) (*queryv1.Ask, error) {
+// verify returns the question if the caller signed it. With an error it returns what is to be
+// written down of it: nothing, if it is not shown to be the caller's.
+func (q *query) verify(ctx context.Context, from identity.Identity, signed *signedv1.Signed) (Asked, error) {
 	cfg := &q.server.cfg
+	if err := plain(signed); err != nil {
+		return Asked{}, err
+	}
 	ask, err := cfg.Verifier.Ask(signed, from.Bureau)
 	if err != nil {
-		cfg.Logger.WarnContext(ctx, "an ask could not be verified", "peer", string(from.Bureau), "error", err.Error())
+		q.seldom.warn(ctx, from.Bureau, "an ask could not be verified", "error", err.Error())
 		var invalid *protovalidate.ValidationError
 		if errors.As(err, &invalid) {
-			return nil, err
+			return Asked{}, err
 		}
-		return nil, fault.New(codes.Unauthenticated, fault.SignatureInvalid, "ask.signatures", "the ask is not signed by a message key of the bureau that sends it: check the key in the roster and that the bytes were not changed")
+		return Asked{}, fault.New(codes.Unauthenticated, fault.SignatureInvalid, "ask.signatures", "the ask is not signed by a message key of the bureau that sends it: check the key in the roster and that the bytes were not changed")
 	}
+	digest := sha256.Sum256(signed.GetPayload())
+	asked := Asked{From: from, Ask: ask, Signed: signed, Digest: digest[:]}
+	err = nil
+	if unknown(ask.ProtoReflect()) {
+		// It is written down without what nobody here can read: the books are no place for ballast.
+		asked.Signed, asked.Ask = nil, &queryv1.Ask{}
+		if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(signed.GetPayload(), asked.Ask); err != nil {
+			return Asked{}, err
+		}
+		err = fault.New(codes.InvalidArgument, fault.MalformedRequest, "ask", "the ask holds fields that are not an ask's: leave out what the published proto files do not name")
+	}
+	if id, parseErr := uuid.Parse(ask.GetAskId()); parseErr != nil || id.String() != ask.GetAskId() {
+		// Under an id of its own: the books know asks by ids in their normal form alone.
+		asked.Ask = proto.CloneOf(asked.Ask)
+		asked.Ask.AskId = uuid.NewString()
+		err = fault.New(codes.InvalidArgument, fault.MalformedRequest, "ask.ask_id", "the ask's id is not a UUID in its one normal form: write it in 36 characters, letters small")
+	}
+	if err != nil {
+		return asked, err
+	}
+	if cfg.Witness != nil { // also of one that shows none: who has a log does not leave it out
+		cfg.Witness.Saw(from.Bureau, ask.GetLogCheckpoint(), signed, ask.GetIssuedAt().AsTime())
+	}
+	return asked, nil
+}
+
+// accept says whether the caller may send this ask, to us, now.
+func (q *query) accept(asked Asked) error {
+	cfg := &q.server.cfg
+	ask := asked.Ask
 	issued, until := ask.GetIssuedAt().AsTime(), ask.GetNotAfter().AsTime()
 	now := cfg.Now()
 	switch {
-	case ask.GetRequester().GetBureau() != string(from.Bureau):
-		return nil, fault.New(codes.Unauthenticated, fault.RequesterMismatch, "ask.requester.bureau", "the ask names another requester than the bureau that sends it: nobody asks for another")
+	case ask.GetRequester().GetBureau() != string(asked.From.Bureau):
+		return fault.New(codes.Unauthenticated, fault.RequesterMismatch, "ask.requester.bureau", "the ask names another requester than the bureau that sends it: nobody asks for another")
 	case ask.GetAudience() != string(cfg.Self):
-		return nil, fault.New(codes.Unauthenticated, fault.WrongAudience, "ask.audience", "the ask is meant for another bureau: make an ask of its own for each")
+		return fault.New(codes.Unauthenticated, fault.WrongAudience, "ask.audience", "the ask is meant for another bureau: make an ask of its own for each")
 	case !until.After(issued) || until.Sub(issued) > maxLife:
-		return nil, fault.New(codes.Unauthenticated, fault.AskLifetime, "ask.not_after", "an ask lives two minutes at the most: set not_after accordingly")
+		return fault.New(codes.Unauthenticated, fault.AskLifetime, "ask.not_after", "an ask lives two minutes at the most: set not_after accordingly")
 	case issued.After(now.Add(cfg.MaxSkew)):
-		return nil, fault.New(codes.Unauthenticated, fault.AskFromFuture, "ask.issued_at", "the ask is dated in this bureau's future: measure its clock by Describe and ask anew")
+		return fault.New(codes.Unauthenticated, fault.AskFromFuture, "ask.issued_at", "the ask is dated in this bureau's future: measure its clock by Describe and ask anew")
 	case now.After(until.Add(cfg.MaxSkew)):
-		return nil, fault.New(codes.Unauthenticated, fault.AskExpired, "ask.not_after", "the ask is past its time in this bureau's clock: measure it by Describe and ask anew")
+		return fault.New(codes.Unauthenticated, fault.AskExpired, "ask.not_after", "the ask is past its time in this bureau's clock: measure it by Describe and ask anew")
 	case ask.GetDocument() == nil && ask.GetPerson() == nil:
-		return nil, fault.New(codes.InvalidArgument, fault.NothingAsked, "ask", "the ask names neither a document nor a person: give one or both")
+		return fault.New(codes.InvalidArgument, fault.NothingAsked, "ask", "the ask names neither a document nor a person: give one or both")
 	}
-	return ask, nil
+	return nil
+}
+
+// unanswered books that a question gets no answer, and returns the error that its sender gets.
+func (q *query) unanswered(ctx context.Context, asked Asked, cause error) error {
+	seen := fault.From(cause)
+	reason, _ := fault.ReasonOf(seen)
+	code := status.Code(seen)
+	switch {
+	case code == codes.ResourceExhausted:
+		return cause // counted by who turned it away: to write each down would be what a storm wants
+	case reason == fault.BooksUnavailable:
+		return cause
+	}
+	// Also for a caller that has gone: what it asked, it asked.
+	if err := q.server.cfg.Answerer.Unanswered(context.WithoutCancel(ctx), asked, code, reason); err != nil {
+		return q.booksFailed(ctx, asked, err)
+	}
+	return cause
 }
 
 // recall returns the answer that was given to these very bytes before, or an error if others came
 // under the same id, or neither.
-func (q *query) recall(ctx context.Context, from identity.Identity, ask *queryv1.Ask, digest []byte) (*queryv1.AskResponse, error) {
+func (q *query) recall(ctx context.Context, asked Asked) (*queryv1.AskResponse, error) {
 	cfg := &q.server.cfg
-	before, kept, found, err := cfg.Memory.RecallAsk(ctx, string(from.Bureau), ask.GetAskId())
+	peer, id := string(asked.From.Bureau), asked.Ask.GetAskId()
+	before, kept, found, err := cfg.Memory.RecallAsk(ctx, peer, id)
 	switch {
-	case err != nil:
-		return nil, q.booksFailed(ctx, from, ask, err)
+	case err != nil && !found:
+		return nil, q.booksFailed(ctx, asked, err)
 	case !found:
 		return nil, nil
-	case !bytes.Equal(before, digest):
-		cfg.Logger.WarnContext(ctx, "an ask's id came again with other bytes", "peer", string(from.Bureau), "ask_id", ask.GetAskId())
+	case !bytes.Equal(before, asked.Digest):
+		q.seldom.warn(ctx, asked.From.Bureau, "an ask's id came again with other bytes", "ask_id", id)
 		return nil, fault.New(codes.Aborted, fault.AskIDReused, "ask.ask_id", "this id was used before for another question: give every ask a new id")
+	}
+	if err != nil {
+		cfg.Logger.InfoContext(ctx, "an ask came again whose answer cannot be given again", "peer", peer, "ask_id", id, "error", err.Error())
+		return nil, fault.New(codes.Aborted, fault.AskIDReused, "ask.ask_id", "this question was answered before, and its answer has been erased since: ask anew, under a new id")
 	}
 	signed := &signedv1.Signed{}
 	if err := proto.Unmarshal(kept, signed); err != nil {
-		return nil, q.booksFailed(ctx, from, ask, fmt.Errorf("the answer that was kept cannot be read: %w", err))
+		return nil, q.booksFailed(ctx, asked, fmt.Errorf("the answer that was kept cannot be read: %w", err))
 	}
-	cfg.Logger.InfoContext(ctx, "an ask came again and got the same answer", "peer", string(from.Bureau), "ask_id", ask.GetAskId())
+	if err := cfg.Answerer.Again(context.WithoutCancel(ctx), asked); err != nil {
+		return nil, q.booksFailed(ctx, asked, err)
+	}
+	cfg.Logger.InfoContext(ctx, "an ask came again and got the same answer", "peer", peer, "ask_id", id)
 	return &queryv1.AskResponse{Answer: signed}, nil
 }
 
-// answer has the question answered, and fills, checks and signs what comes.
-func (q *query) answer(ctx context.Context, from identity.Identity, ask *queryv1.Ask, digest []byte) (*signedv1.Signed, error) {
+// answer has the question answered; fills, checks and signs what comes; and commits it before it
+// lets it go.
+func (q *query) answer(ctx context.Context, asked Asked) (*queryv1.AskResponse, error) {
 	cfg := &q.server.cfg
-	given, err := cfg.Answerer.Answer(ctx, from, ask)
+	reply, err := cfg.Answerer.Answer(ctx, asked)
 	if err != nil {
 		return nil, ownFailure("answer", err)
 	}
 	answer := &queryv1.Answer{
-		InReplyTo:     digest,
-		AskId:         ask.GetAskId(),
-		Bureau:        string(cfg.Self),
-		Audience:      string(from.Bureau),
-		Results:       given.GetResults(),
-		DataAsOf:      given.GetDataAsOf(),
-		AnsweredAt:    timestamppb.New(cfg.Now()),
-		KeyId:         cfg.Signer.KeyID(),
-		LogCheckpoint: given.GetLogCheckpoint(),
+		InReplyTo:  asked.Digest,
+		AskId:      asked.Ask.GetAskId(),
+		Bureau:     string(cfg.Self),
+		Audience:   string(asked.From.Bureau),
+		Results:    reply.Answer.GetResults(),
+		DataAsOf:   reply.Answer.GetDataAsOf(),
+		AnsweredAt: timestamppb.New(cfg.Now()),
+		KeyId:      cfg.Signer.KeyID(),
 	}
-	if err := fits(answer, ask); err != nil {
+	if cfg.Witness != nil {
+		answer.LogCheckpoint = cfg.Witness.Newest()
+	}
+	if err := fits(answer, asked.Ask); err != nil {
 		return nil, fmt.Errorf("the own answer is not one to this ask: %w", err)
 	}
 	fill(answer)
@@ -137,7 +213,17 @@ func (q *query) answer(ctx context.Context, from identity.Identity, ask *queryv1
 	if err != nil {
 		return nil, ownFailure("sign the answer", err)
 	}
-	return signed, nil
+	// The question is answered: that is written down also if its caller has gone meanwhile.
+	forgetAfter := asked.Ask.GetNotAfter().AsTime().Add(cfg.MaxSkew)
+	if err := reply.Commit(context.WithoutCancel(ctx), signed, forgetAfter); err != nil {
+		// Another replica may have answered meanwhile: its answer is the answer then.
+		response, recallErr := q.recall(ctx, asked)
+		if response == nil && recallErr == nil {
+			recallErr = q.booksFailed(ctx, asked, err)
+		}
+		return response, recallErr
+	}
+	return &queryv1.AskResponse{Answer: signed}, nil
 }
 
 // ownFailure is an error of the own house. That something of its own is malformed must not be
@@ -150,30 +236,11 @@ func ownFailure(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// commit makes the answer durable, and only then lets it go.
-func (q *query) commit(ctx context.Context, from identity.Identity, ask *queryv1.Ask, digest []byte, signed *signedv1.Signed) (*queryv1.AskResponse, error) {
-	cfg := &q.server.cfg
-	kept, err := proto.Marshal(signed)
-	if err != nil {
-		return nil, fmt.Errorf("marshal the answer: %w", err)
-	}
-	forgetAfter := ask.GetNotAfter().AsTime().Add(cfg.MaxSkew)
-	if err := cfg.Memory.CommitAsk(ctx, string(from.Bureau), ask.GetAskId(), digest, kept, forgetAfter); err != nil {
-		// Another replica may have answered meanwhile: its answer is the answer then.
-		answer, recallErr := q.recall(ctx, from, ask, digest)
-		if answer == nil && recallErr == nil {
-			recallErr = q.booksFailed(ctx, from, ask, err)
-		}
-		return answer, recallErr
-	}
-	return &queryv1.AskResponse{Answer: signed}, nil
-}
-
-func (q *query) booksFailed(ctx context.Context, from identity.Identity, ask *queryv1.Ask, err error) error {
+func (q *query) booksFailed(ctx context.Context, asked Asked, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // the caller went away or ran out of time; the books are not to blame
 	}
-	q.server.cfg.Logger.ErrorContext(ctx, "the memory of asks failed", "peer", string(from.Bureau), "ask_id", ask.GetAskId(), "error", err.Error())
+	q.server.cfg.Logger.ErrorContext(ctx, "the books of asks failed", "peer", string(asked.From.Bureau), "ask_id", asked.Ask.GetAskId(), "error", err.Error())
 	return fault.New(codes.Unavailable, fault.BooksUnavailable, "", "the node could not write its books, and nothing passes unrecorded: try again in a moment")
 }
 

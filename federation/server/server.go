@@ -5,9 +5,10 @@
 // certificates (pki/mtls does) and serves nobody of the own country: that is the local listener.
 //
 // One flow: a node of BGR calls Ask. The chain makes sure that the connection is still one of
-// BGR, that the request is small and well formed. The handler makes sure that BGR signed it, for
-// us, a moment ago, and that it was not asked before; the Answerer answers; the answer is filled
-// to a size that tells little, signed, and written into the memory of asks before it leaves.
+// BGR, that BGR does not call more than it was granted, that the request is small and well formed.
+// The handler makes sure that BGR signed it, for us, a moment ago, and that it was not asked
+// before; the Answerer answers; the answer is filled to a size that tells little, signed, and
+// committed to books and memory in one write before it leaves.
 package server
 
 import (
@@ -45,11 +46,38 @@ type Signer interface {
 	KeyID() string
 }
 
-// Answerer answers a question that is proven to be from's, meant for this bureau and new. It
-// fills results and data_as_of; everything else of the answer is the server's. A refusal by
-// policy is an answer. What must be recorded before the answer leaves, it has recorded.
+// Asked is a question that is proven to be its sender's.
+type Asked struct {
+	// From is the node that sent it, from the connection.
+	From identity.Identity
+	// Ask is the question.
+	Ask *queryv1.Ask
+	// Signed is the question as it was received. Nil of one that gets no answer and is not kept.
+	Signed *signedv1.Signed
+	// Digest is the SHA-256 of the payload that was signed.
+	Digest []byte
+}
+
+// Reply is what an Answerer says to a question.
+type Reply struct {
+	// Answer holds results and data_as_of; everything else of the answer is the server's.
+	Answer *queryv1.Answer
+	// Commit writes question and answer, as they were signed, into the books and into the memory
+	// of asks, in one. The answer leaves when it has returned nil, and not otherwise. forgetAfter
+	// is when the ask cannot come again. It fails if an ask under this id was answered before.
+	Commit func(ctx context.Context, answer *signedv1.Signed, forgetAfter time.Time) error
+}
+
+// Answerer answers questions, and keeps the books of them. The gate is behind it.
 type Answerer interface {
-	Answer(ctx context.Context, from identity.Identity, ask *queryv1.Ask) (*queryv1.Answer, error)
+	// Answer answers a question that is meant for this bureau, in its time and new. A refusal by
+	// policy is an answer.
+	Answer(ctx context.Context, asked Asked) (Reply, error)
+	// Again books that a question came once more and gets the answer that it got before.
+	Again(ctx context.Context, asked Asked) error
+	// Unanswered books a question that gets no answer, and why: it is turned away, or this node
+	// failed on it.
+	Unanswered(ctx context.Context, asked Asked, code codes.Code, reason fault.Reason) error
 }
 
 // Offerer says what this bureau offers to another. It fills collections and roster_version.
@@ -60,12 +88,21 @@ type Offerer interface {
 	Changes() (<-chan struct{}, func())
 }
 
-// Memory remembers the asks that were answered, durably. node/store is one.
+// Memory remembers the asks that were answered, durably. node/journal is one.
 type Memory interface {
-	// RecallAsk returns the digest and the answer that were committed under an ask's id.
+	// RecallAsk returns the digest and the answer (a Signed, marshalled) that were committed under
+	// an ask's id. Found with an error means that the answer cannot be given again: it was erased.
 	RecallAsk(ctx context.Context, asker, askID string) (digest, answer []byte, found bool, err error)
-	// CommitAsk makes them durable. It fails if another digest stands under that id.
-	CommitAsk(ctx context.Context, asker, askID string, digest, answer []byte, forgetAfter time.Time) error
+}
+
+// Witness keeps what other bureaus show of their logs, and says what this bureau shows of its own.
+// Neither method waits for anything. federation/witness is one.
+type Witness interface {
+	// Newest is the own newest checkpoint, as a signed note; nil before the first.
+	Newest() []byte
+	// Saw hands over another bureau's checkpoint, with the message of it that carried it and the
+	// time at which that was signed. Empty: the message carried none.
+	Saw(from identity.Bureau, checkpoint []byte, carrier *signedv1.Signed, at time.Time)
 }
 
 // Rosters are the rosters that are installed here. pki/roster's Book is behind it.
@@ -77,9 +114,12 @@ type Rosters interface {
 	Propose(*signedv1.Signed) (uint64, error)
 }
 
-// Limiter counts what each bureau calls. A fault it returns reaches the caller.
+// Limiter lets calls in, as many as each bureau was granted.
 type Limiter interface {
-	Allow(ctx context.Context, from identity.Identity, method string) error
+	// Enter waits for the caller's turn, or says that it has none: a fault, which reaches the
+	// caller. It stands before everything that costs more than itself. leave gives the place back
+	// when the call is over.
+	Enter(ctx context.Context, from identity.Identity, method string) (leave func(), err error)
 }
 
 // Admission verifies, for every call and for every message of a stream, that the connection is
@@ -109,6 +149,8 @@ type Config struct {
 	Rosters   Rosters
 	// Limiter. Optional: nothing is counted.
 	Limiter Limiter
+	// Witness. Optional: no checkpoint is sent, and none is kept.
+	Witness Witness
 	// Extra registers further services, gossip, which the table of methods must know. Optional.
 	Extra func(grpc.ServiceRegistrar)
 	// Now is the clock. Optional: time.Now.
@@ -138,6 +180,9 @@ const (
 	// being cut when the old one expires.
 	connectionAge      = 4 * time.Hour
 	connectionAgeGrace = time.Minute
+	// streamWorkers are goroutines that take one call after the other, so that its stack need not
+	// grow anew in each. A call for which none is free gets one of its own.
+	streamWorkers = 32
 )
 
 // Server is the mesh listener.
@@ -170,6 +215,7 @@ func New(cfg Config) (*Server, error) {
 		grpc.MaxSendMsgSize(maxResponse),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: peerPings, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -179,12 +225,13 @@ func New(cfg Config) (*Server, error) {
 	)
 	door := &door{to: s.grpc}
 	registrar := fault.Registrar(door)
-	queryv1.RegisterQueryServiceServer(registrar, &query{server: s, asking: newKeyedLock()})
+	queryv1.RegisterQueryServiceServer(registrar, &query{server: s, asking: newKeyedLock(), seldom: newSeldom(cfg.Now, cfg.Logger)})
 	rosterv1.RegisterRosterServiceServer(registrar, &rosters{server: s})
 	if cfg.Extra != nil {
 		cfg.Extra(registrar)
 	}
 	if err := door.err(); err != nil {
+		s.grpc.Stop() // ends its workers
 		return nil, err
 	}
 	return s, nil

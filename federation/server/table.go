@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	auditv1 "github.com/entente-mesh/entente/proto/gen/entente/audit/v1"
 	gossipv1 "github.com/entente-mesh/entente/proto/gen/entente/gossip/v1"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 	rosterv1 "github.com/entente-mesh/entente/proto/gen/entente/roster/v1"
@@ -19,8 +20,12 @@ type rule struct {
 
 const (
 	// An ask is a few lines; with a log checkpoint and signatures of more than one algorithm it
-	// stays far below this.
-	maxAsk = 64 << 10
+	// stays far below this. Every ask that is signed is kept, so that this also bounds by how much
+	// a question makes the books grow.
+	maxAsk = 24 << 10
+	// maxSignatures bounds the signatures of an ask: room for one of the algorithms to come beside
+	// those of today.
+	maxSignatures = 8 << 10
 	// A roster of 512 bureaus fills its Signed to the four megabytes of the schema; this is that
 	// and its signatures.
 	maxRoster = 5 << 20
@@ -40,7 +45,10 @@ func table() map[string]rule {
 		rosterv1.RosterService_Propose_FullMethodName: {
 			maxRequest: maxRoster,
 		},
-		gossipv1.GossipService_Gossip_FullMethodName: {maxRequest: maxGossip},
+		gossipv1.GossipService_Gossip_FullMethodName:         {maxRequest: maxGossip},
+		auditv1.WitnessService_GetCheckpoint_FullMethodName:  {maxRequest: 1 << 10},
+		auditv1.WitnessService_GetConsistency_FullMethodName: {maxRequest: 1 << 10},
+		auditv1.WitnessService_ProveMessage_FullMethodName:   {maxRequest: 1 << 10},
 	}
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/entente-mesh/entente/federation/fault"
+	"github.com/entente-mesh/entente/federation/policy"
 	"github.com/entente-mesh/entente/pki/identity"
 	"github.com/entente-mesh/entente/pki/roster"
 	adminv1 "github.com/entente-mesh/entente/proto/gen/entente/admin/v1"
@@ -40,7 +42,27 @@ type Peers interface {
 
 // PolicyReloader reads the policy folder again.
 type PolicyReloader interface {
-	Reload() (version string, policies int, err error)
+	// Read reads the folder, puts nothing into force, and returns what Apply needs to do so.
+	Read() (candidate PolicyCandidate, err error)
+}
+
+// PolicyCandidate is a set of policies that was read and is whole.
+type PolicyCandidate interface {
+	Version() string
+	// Apply puts the set into force, durably: also after a restart.
+	Apply(ctx context.Context) (policies int, err error)
+}
+
+// Alarms are what somebody must look into.
+type Alarms interface {
+	Open() []*adminv1.Alarm
+	Clear(ctx context.Context, id, note string) error
+}
+
+// Quotas are the limits of bureaus and agencies.
+type Quotas interface {
+	List(scope adminv1.QuotaScope, name string) []*adminv1.QuotaState
+	Set(ctx context.Context, q *adminv1.Quota, lift bool) (*adminv1.QuotaState, error)
 }
 
 // AdminConfig is what the operator's service is made of.
@@ -55,6 +77,12 @@ type AdminConfig struct {
 	Rosters             Rosters
 	Peers               Peers
 	Policy              PolicyReloader
+	Alarms              Alarms
+	Quotas              Quotas
+	BooksStatus         func() *adminv1.BooksStatus
+	Second              SecondPerson
+	Acts                Acts
+	Scribe              Scribe
 	Now                 func() time.Time
 }
 
@@ -86,6 +114,8 @@ func (s *AdminService) GetStatus(ctx context.Context, _ *adminv1.GetStatusReques
 	}
 	version, policies := s.cfg.PolicyVersion()
 	resp.PolicyVersion, resp.Policies = version, uint32(policies)
+	resp.Alarms, resp.Books = s.cfg.Alarms.Open(), s.cfg.BooksStatus()
+	resp.ActsWaiting = uint32(s.cfg.Acts.Waiting())
 	collections, err := s.cfg.Collections(ctx)
 	if err != nil {
 		return nil, err
@@ -160,9 +190,13 @@ func (s *AdminService) member(name string) (identity.Bureau, error) {
 }
 
 // DistrustPeer implements adminv1.AdminServiceServer.
-func (s *AdminService) DistrustPeer(_ context.Context, req *adminv1.DistrustPeerRequest) (*adminv1.DistrustPeerResponse, error) {
+func (s *AdminService) DistrustPeer(ctx context.Context, req *adminv1.DistrustPeerRequest) (*adminv1.DistrustPeerResponse, error) {
 	b, err := s.member(req.GetBureau())
 	if err != nil {
+		return nil, err
+	}
+	act := Act{Operation: policy.OperationDistrustPeer, Object: string(b), Reason: req.GetReason()}
+	if err := s.cfg.Scribe.Did(ctx, Caller(ctx), act); err != nil {
 		return nil, err
 	}
 	if err := s.cfg.Rosters.Distrust(b, req.GetReason()); err != nil {
@@ -172,13 +206,16 @@ func (s *AdminService) DistrustPeer(_ context.Context, req *adminv1.DistrustPeer
 }
 
 // TrustPeer implements adminv1.AdminServiceServer.
-func (s *AdminService) TrustPeer(_ context.Context, req *adminv1.TrustPeerRequest) (*adminv1.TrustPeerResponse, error) {
+func (s *AdminService) TrustPeer(ctx context.Context, req *adminv1.TrustPeerRequest) (*adminv1.TrustPeerResponse, error) {
 	b, err := s.member(req.GetBureau())
 	if err != nil {
 		return nil, err
 	}
 	if _, _, ok := s.cfg.Rosters.Distrusted(b); !ok {
 		return nil, fault.New(codes.NotFound, fault.PeerNotFound, "bureau", req.GetBureau()+" is not distrusted: see entente peers")
+	}
+	if err := s.cfg.Scribe.Did(ctx, Caller(ctx), Act{Operation: policy.OperationTrustPeer, Object: string(b)}); err != nil {
+		return nil, err
 	}
 	if err := s.cfg.Rosters.Trust(b); err != nil {
 		return nil, err
@@ -210,10 +247,29 @@ func RosterFault(err error) error {
 }
 
 // ReloadPolicy implements adminv1.AdminServiceServer.
-func (s *AdminService) ReloadPolicy(context.Context, *adminv1.ReloadPolicyRequest) (*adminv1.ReloadPolicyResponse, error) {
-	version, n, err := s.cfg.Policy.Reload()
-	if err != nil {
-		return nil, fault.New(codes.FailedPrecondition, fault.PolicyInvalid, "", "the policies were not reloaded, the old ones stay in force: "+err.Error())
+func (s *AdminService) ReloadPolicy(ctx context.Context, _ *adminv1.ReloadPolicyRequest) (*adminv1.ReloadPolicyResponse, error) {
+	invalid := func(err error) error {
+		return fault.New(codes.FailedPrecondition, fault.PolicyInvalid, "", "the policies were not reloaded, the old ones stay in force: "+err.Error())
 	}
-	return &adminv1.ReloadPolicyResponse{Version: version, Policies: uint32(n)}, nil
+	candidate, err := s.cfg.Policy.Read()
+	if err != nil {
+		return nil, invalid(err)
+	}
+	client := Caller(ctx)
+	before, _ := s.cfg.PolicyVersion()
+	// Who approves, approves these very policies in the place of those.
+	second, err := s.cfg.Second.Need(ctx, client, policy.OperationReloadPolicy, []byte(before+" "+candidate.Version()),
+		fmt.Sprintf("put the policies of version %.12s into force in the place of %.12s", candidate.Version(), before))
+	if err != nil {
+		return nil, err
+	}
+	act := Act{Operation: policy.OperationReloadPolicy, Object: before + " to " + candidate.Version(), Second: second}
+	if err := s.cfg.Scribe.Did(ctx, client, act); err != nil {
+		return nil, err
+	}
+	n, err := candidate.Apply(ctx)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	return &adminv1.ReloadPolicyResponse{Version: candidate.Version(), Policies: uint32(n)}, nil
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/entente-mesh/entente/pki/identity"
 	"github.com/entente-mesh/entente/pki/mtls"
 	adminv1 "github.com/entente-mesh/entente/proto/gen/entente/admin/v1"
+	auditv1 "github.com/entente-mesh/entente/proto/gen/entente/audit/v1"
 	pkiv1 "github.com/entente-mesh/entente/proto/gen/entente/pki/v1"
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
 	screeningv1 "github.com/entente-mesh/entente/proto/gen/entente/screening/v1"
@@ -41,6 +42,9 @@ const (
 	handshakeTimeout = 10 * time.Second // how long a connection may take to say who it is
 	connectionAge    = time.Hour
 	pingEvery        = time.Minute
+	// streamWorkers are goroutines that take one call after the other, so that its stack need not
+	// grow anew in each. A call for which none is free gets one of its own.
+	streamWorkers = 64
 )
 
 // Config is what the local listener is made of.
@@ -51,12 +55,23 @@ type Config struct {
 	Records   recordv1.RecordServiceServer
 	Admin     adminv1.AdminServiceServer
 	Enrolment pkiv1.EnrolmentServiceServer
-	Logger    *slog.Logger
+	Audit     auditv1.AuditServiceServer
+	// Limiter lets calls in. Optional: nothing is counted.
+	Limiter Limiter
+	Logger  *slog.Logger
 }
 
 // Gate decides whether a client may do an operation of the own node, and records it.
 type Gate interface {
 	Administer(ctx context.Context, operationID string, client identity.Identity, operation string) error
+}
+
+// Limiter lets calls in, as many as each agency was granted.
+type Limiter interface {
+	// Admit waits for the caller's turn, or says that it has none. leave gives the place back.
+	Admit(ctx context.Context, from identity.Identity, method string) (within context.Context, leave func(), err error)
+	// Row does the same for one check of a batch.
+	Row(ctx context.Context, from identity.Identity) (within context.Context, leave func(), err error)
 }
 
 // The operations that policy knows, by method. A method that is not in the table does not
@@ -67,17 +82,34 @@ func operations() map[string]string {
 		screeningv1.ScreeningService_Check_FullMethodName:      "",
 		screeningv1.ScreeningService_CheckBatch_FullMethodName: "",
 		pkiv1.EnrolmentService_Renew_FullMethodName:            "",
+		pkiv1.EnrolmentService_Enrol_FullMethodName:            policy.OperationEnrolClient,
+		pkiv1.EnrolmentService_Revoke_FullMethodName:           policy.OperationRevokeClient,
+		pkiv1.EnrolmentService_ListClients_FullMethodName:      policy.OperationReadClients,
 		recordv1.RecordService_Create_FullMethodName:           policy.OperationCreateRecord,
 		recordv1.RecordService_Import_FullMethodName:           policy.OperationImportRecords,
 		recordv1.RecordService_Get_FullMethodName:              policy.OperationReadRecords,
 		recordv1.RecordService_List_FullMethodName:             policy.OperationReadRecords,
 		recordv1.RecordService_Delete_FullMethodName:           policy.OperationDeleteRecord,
+		recordv1.RecordService_Erase_FullMethodName:            policy.OperationEraseRecord,
+		recordv1.RecordService_ListCopies_FullMethodName:       policy.OperationFindCopies,
 		adminv1.AdminService_GetStatus_FullMethodName:          policy.OperationReadStatus,
 		adminv1.AdminService_ListPeers_FullMethodName:          policy.OperationReadPeers,
 		adminv1.AdminService_DistrustPeer_FullMethodName:       policy.OperationDistrustPeer,
 		adminv1.AdminService_TrustPeer_FullMethodName:          policy.OperationTrustPeer,
 		adminv1.AdminService_InstallRoster_FullMethodName:      policy.OperationInstallRoster,
 		adminv1.AdminService_ReloadPolicy_FullMethodName:       policy.OperationReloadPolicy,
+		adminv1.AdminService_ClearAlarm_FullMethodName:         policy.OperationClearAlarm,
+		adminv1.AdminService_ListQuotas_FullMethodName:         policy.OperationReadQuotas,
+		adminv1.AdminService_SetQuota_FullMethodName:           policy.OperationSetQuota,
+		adminv1.AdminService_ListActs_FullMethodName:           policy.OperationReadActs,
+		adminv1.AdminService_ApproveAct_FullMethodName:         policy.OperationApproveAct,
+		adminv1.AdminService_RefuseAct_FullMethodName:          policy.OperationApproveAct,
+		auditv1.AuditService_List_FullMethodName:               policy.OperationReadBooks,
+		auditv1.AuditService_Get_FullMethodName:                policy.OperationReadBooks,
+		auditv1.AuditService_Verify_FullMethodName:             policy.OperationReadBooks,
+		auditv1.AuditService_Prove_FullMethodName:              policy.OperationReadBooks,
+		auditv1.AuditService_Export_FullMethodName:             policy.OperationReadBooks,
+		auditv1.AuditService_Unmask_FullMethodName:             policy.OperationUnmaskOfficer,
 	}
 }
 
@@ -107,18 +139,22 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 		grpc.WaitForHandlers(true),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxConcurrentStreams(256),
-		// The order of the chain: recover outermost, then render, who is it, may they, is it whole.
-		grpc.ChainUnaryInterceptor(c.recoverUnary, c.renderUnary, mtls.UnaryServerInterceptor(), c.admitUnary, c.validateUnary),
-		grpc.ChainStreamInterceptor(c.recoverStream, c.renderStream, mtls.StreamServerInterceptor(), c.admitStream, c.validateStream),
+		grpc.NumStreamWorkers(streamWorkers),
+		// The order of the chain: recover outermost, then render, who is it, is it their turn, may they,
+		// is it whole.
+		grpc.ChainUnaryInterceptor(c.recoverUnary, c.renderUnary, mtls.UnaryServerInterceptor(), c.limitUnary, c.admitUnary, c.validateUnary),
+		grpc.ChainStreamInterceptor(c.recoverStream, c.renderStream, mtls.StreamServerInterceptor(), c.limitStream, c.admitStream, c.validateStream),
 	)
 	to := fault.Registrar(srv)
 	screeningv1.RegisterScreeningServiceServer(to, cfg.Screening)
 	recordv1.RegisterRecordServiceServer(to, cfg.Records)
 	adminv1.RegisterAdminServiceServer(to, cfg.Admin)
 	pkiv1.RegisterEnrolmentServiceServer(to, cfg.Enrolment)
+	auditv1.RegisterAuditServiceServer(to, cfg.Audit)
 	for service, info := range srv.GetServiceInfo() {
 		for _, m := range info.Methods {
 			if _, ok := c.operations["/"+service+"/"+m.Name]; !ok {
+				srv.Stop() // ends its workers
 				return nil, fmt.Errorf("local listener: the method /%s/%s has no row in the table of operations", service, m.Name)
 			}
 		}
@@ -199,6 +235,32 @@ func (c *chain) admit(ctx context.Context, method string) error {
 	return c.cfg.Gate.Administer(ctx, newOperationID(), id, operation)
 }
 
+func (c *chain) limitUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	id, ok := mtls.FromContext(ctx)
+	if c.cfg.Limiter == nil || !ok {
+		return next(ctx, req)
+	}
+	within, leave, err := c.cfg.Limiter.Admit(ctx, id, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return next(within, req)
+}
+
+func (c *chain) limitStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	id, ok := mtls.FromContext(ss.Context())
+	if c.cfg.Limiter == nil || !ok {
+		return next(srv, ss)
+	}
+	_, leave, err := c.cfg.Limiter.Admit(ss.Context(), id, info.FullMethod)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return next(srv, ss)
+}
+
 func (c *chain) admitUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	if err := c.admit(ctx, info.FullMethod); err != nil {
 		return nil, err
@@ -218,7 +280,10 @@ func (c *chain) validate(req any) error {
 	if !ok {
 		return nil
 	}
-	return c.validator.Validate(m) // rendered outside, without the value
+	if err := c.validator.Validate(m); err != nil {
+		return err // rendered outside, without the value
+	}
+	return legible(req)
 }
 
 func (c *chain) validateUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {

@@ -190,6 +190,64 @@ func TestBatchOneBadCheckCostsItselfAlone(t *testing.T) {
 	}
 }
 
+// spoken is a batch that is held by hand: what is put into checks is received.
+type spoken struct {
+	grpc.ServerStream
+	ctx     context.Context // gRPC hands a stream's context out by a method
+	checks  chan *screeningv1.CheckRequest
+	answers chan *screeningv1.CheckBatchResponse
+}
+
+func (s *spoken) Context() context.Context { return s.ctx }
+func (s *spoken) RecvMsg(m any) error {
+	check, more := <-s.checks
+	if !more {
+		return io.EOF
+	}
+	m.(*screeningv1.CheckBatchRequest).Check = check
+	return nil
+}
+func (s *spoken) Recv() (*screeningv1.CheckBatchRequest, error) {
+	m := &screeningv1.CheckBatchRequest{}
+	return m, s.RecvMsg(m)
+}
+func (s *spoken) Send(a *screeningv1.CheckBatchResponse) error {
+	s.answers <- a
+	return nil
+}
+
+// TestABatchIsNarrowedAsItGoes: a purpose that is taken away while a long batch is under way is gone
+// from the next check on.
+func TestABatchIsNarrowedAsItGoes(t *testing.T) {
+	var taken atomic.Bool
+	held := &checker{check: func(_ context.Context, id identity.Identity, _ *screeningv1.CheckRequest) (*screeningv1.CheckResponse, error) {
+		return &screeningv1.CheckResponse{Reference: fmt.Sprint(len(id.Purposes))}, nil
+	}}
+	service := api.NewScreeningService(held).NarrowBy(func(id identity.Identity) identity.Identity {
+		if taken.Load() {
+			id.Purposes = nil
+		}
+		return id
+	})
+	b := &spoken{
+		ctx:    mtls.NewContext(t.Context(), client(identity.RoleOfficer), &x509.Certificate{}),
+		checks: make(chan *screeningv1.CheckRequest), answers: make(chan *screeningv1.CheckBatchResponse, 1),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- service.CheckBatch(b) }()
+	for i, want := range []string{"1", "0"} {
+		taken.Store(i > 0)
+		b.checks <- aCheck(fmt.Sprint(i))
+		if got := (<-b.answers).GetResponse().GetReference(); got != want {
+			t.Errorf("check %d was made with %s purposes, want %s", i, got, want)
+		}
+	}
+	close(b.checks)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBatchOfACallerThatGoesAway(t *testing.T) {
 	h := belgium(t)
 	started, ended := make(chan struct{}, 100), make(chan struct{}, 100)
@@ -249,11 +307,19 @@ func TestRenew(t *testing.T) {
 }
 
 // issuer refuses.
-type issuer struct{ err error }
+type issuer struct {
+	api.Issuer
+	err error
+}
 
 func (i issuer) RenewClient(context.Context, *x509.Certificate, []byte) ([]*x509.Certificate, error) {
 	return nil, i.err
 }
+
+// everybody is in the register.
+type everybody struct{ api.Register }
+
+func (everybody) Admit(identity.Identity) error { return nil }
 
 func TestRenewRefused(t *testing.T) {
 	me := client(identity.RoleOfficer)
@@ -262,12 +328,15 @@ func TestRenewRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := mtls.NewContext(t.Context(), me, &x509.Certificate{})
+	service := func(i issuer) *api.EnrolmentService {
+		return api.NewEnrolmentService(api.EnrolmentConfig{Issuer: i, Register: everybody{}})
+	}
 	for want, cause := range map[fault.Reason]error{
 		fault.CertificateRefused:   fmt.Errorf("%w: expired in /var/lib/entente", authority.ErrNotRenewable),
 		fault.MalformedRequest:     fmt.Errorf("%w: weak key in /var/lib/entente", authority.ErrRequest),
 		fault.AuthorityUnavailable: errors.New("bbolt: timeout in /var/lib/entente"),
 	} {
-		_, err := api.NewEnrolmentService(issuer{cause}).Renew(ctx, &pkiv1.RenewRequest{Csr: csr})
+		_, err := service(issuer{err: cause}).Renew(ctx, &pkiv1.RenewRequest{Csr: csr})
 		told := fault.From(err)
 		if reason, _ := fault.ReasonOf(told); reason != want || strings.Contains(told.Error(), "/var") || !errors.Is(err, cause) {
 			t.Errorf("%v: told %v of %v", want, told, err)
@@ -278,7 +347,7 @@ func TestRenewRefused(t *testing.T) {
 			}
 		}
 	}
-	if _, err := api.NewEnrolmentService(issuer{}).Renew(t.Context(), &pkiv1.RenewRequest{Csr: csr}); status.Code(fault.From(err)) != codes.Unauthenticated {
+	if _, err := service(issuer{}).Renew(t.Context(), &pkiv1.RenewRequest{Csr: csr}); status.Code(fault.From(err)) != codes.Unauthenticated {
 		t.Errorf("nobody renews: %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/entente-mesh/entente/federation/fault"
+	"github.com/entente-mesh/entente/federation/policy"
 	"github.com/entente-mesh/entente/node/records"
 	"github.com/entente-mesh/entente/node/store"
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
@@ -31,12 +32,22 @@ type RecordService struct {
 	store    RecordStore
 	importer *records.Importer
 	spool    string // a folder of the node's own for files under way
+	acts     ActsConfig
+}
+
+// ActsConfig is what the record service needs for what cannot be taken back.
+type ActsConfig struct {
+	Self   string // the own bureau
+	Eraser Eraser
+	Second SecondPerson
+	Mass   Masses
+	Scribe Scribe
 }
 
 // NewRecordService returns the service. Files that are imported are spooled in the folder
 // spool while they are under way.
-func NewRecordService(s RecordStore, im *records.Importer, spool string) *RecordService {
-	return &RecordService{store: s, importer: im, spool: spool}
+func NewRecordService(s RecordStore, im *records.Importer, spool string, acts ActsConfig) *RecordService {
+	return &RecordService{store: s, importer: im, spool: spool, acts: acts}
 }
 
 // manualSource is the source of records that were created one by one.
@@ -57,6 +68,12 @@ func (s *RecordService) Create(ctx context.Context, req *recordv1.CreateRequest)
 		}
 		return nil, err
 	}
+	if _, err := s.store.Get(ctx, collection, rec.GetRecordId()); err == nil {
+		return s.again(ctx, collection, fit)
+	}
+	if err := s.single(ctx, policy.OperationImportRecords, policy.OperationCreateRecord, req, collection, rec.GetRecordId()); err != nil {
+		return nil, err
+	}
 	_, err = s.store.Put(ctx, []store.Put{{Collection: collection, Source: manualSource, Record: fit, New: true}})
 	if errors.Is(err, store.ErrExists) {
 		return s.again(ctx, collection, fit)
@@ -64,9 +81,7 @@ func (s *RecordService) Create(ctx context.Context, req *recordv1.CreateRequest)
 	if err != nil {
 		return nil, err
 	}
-	if s.importer.Written != nil {
-		s.importer.Written()
-	}
+	s.written()
 	created, err := s.store.Get(ctx, collection, rec.GetRecordId())
 	if err != nil {
 		return nil, err
@@ -116,9 +131,11 @@ func (s *RecordService) Import(is grpc.BidiStreamingServer[recordv1.ImportReques
 	if err := file.receive(is); err != nil {
 		return err
 	}
-	report, err := s.importer.Import(is.Context(), header, file, func(p *recordv1.ImportProgress) {
+	report, err := s.importer.ImportIf(is.Context(), header, file, func(p *recordv1.ImportProgress) {
 		// Progress is a courtesy: if it cannot be sent, the final report will say so.
 		_ = is.Send(&recordv1.ImportResponse{Part: &recordv1.ImportResponse_Progress{Progress: p}})
+	}, func(ctx context.Context, plan records.Plan) error {
+		return s.allow(ctx, header, file.sum.Sum(nil), plan)
 	})
 	if report != nil {
 		if serr := is.Send(&recordv1.ImportResponse{Part: &recordv1.ImportResponse_Report{Report: report}}); serr != nil && err == nil {
@@ -132,7 +149,7 @@ func (s *RecordService) Import(is grpc.BidiStreamingServer[recordv1.ImportReques
 func (s *RecordService) Get(ctx context.Context, req *recordv1.GetRequest) (*recordv1.GetResponse, error) {
 	rec, err := s.store.Get(ctx, req.GetCollection(), req.GetRecordId())
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, fault.New(codes.NotFound, fault.RecordNotFound, "record_id", "there is no such record: look it up with list")
+		return nil, noRecord()
 	}
 	if err != nil {
 		return nil, err
@@ -195,19 +212,38 @@ func afterToken(req *recordv1.ListRequest) (string, bool) {
 
 // Delete implements recordv1.RecordServiceServer.
 func (s *RecordService) Delete(ctx context.Context, req *recordv1.DeleteRequest) (*recordv1.DeleteResponse, error) {
+	if _, err := s.store.Get(ctx, req.GetCollection(), req.GetRecordId()); errors.Is(err, store.ErrNotFound) {
+		return nil, noRecord()
+	}
+	if err := s.single(ctx, policy.OperationDeleteRecord, policy.OperationDeleteRecord, req, req.GetCollection(), req.GetRecordId()); err != nil {
+		return nil, err
+	}
 	n, err := s.store.Withdraw(ctx, req.GetCollection(), []string{req.GetRecordId()})
 	if errors.Is(err, store.ErrDeletionHold) {
-		return nil, fault.New(codes.FailedPrecondition, fault.DeletionHold, "record_id",
-			"the record is under a deletion hold: import it without the hold first, once it is not needed any more")
+		return nil, heldRecord()
 	}
 	if err != nil {
 		return nil, err
 	}
 	if n == 0 {
-		return nil, fault.New(codes.NotFound, fault.RecordNotFound, "record_id", "there is no such record: look it up with list")
+		return nil, noRecord()
 	}
+	s.written()
+	return &recordv1.DeleteResponse{WithdrawnAt: timestamppb.Now()}, nil
+}
+
+func noRecord() error {
+	return fault.New(codes.NotFound, fault.RecordNotFound, "record_id", "there is no such record: look it up with a check that finds it, or in the file it came from")
+}
+
+func heldRecord() error {
+	return fault.New(codes.FailedPrecondition, fault.DeletionHold, "record_id",
+		"the record is under a deletion hold: import it without the hold first, once it is not needed any more")
+}
+
+// written tells the search that records have changed.
+func (s *RecordService) written() {
 	if s.importer.Written != nil {
 		s.importer.Written()
 	}
-	return &recordv1.DeleteResponse{WithdrawnAt: timestamppb.Now()}, nil
 }

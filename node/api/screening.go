@@ -35,12 +35,35 @@ const batchWorkers = 8
 type ScreeningService struct {
 	screeningv1.UnimplementedScreeningServiceServer
 	checker Checker
+	limiter Limiter                                   // nil: nothing is counted
+	narrow  func(identity.Identity) identity.Identity // nil: as the certificate says
 	logger  *slog.Logger
 }
 
 // NewScreeningService returns the service over a checker.
 func NewScreeningService(c Checker) *ScreeningService {
 	return &ScreeningService{checker: c, logger: slog.New(slog.DiscardHandler)}
+}
+
+// LimitBy has each check of a batch wait for its turn.
+func (s *ScreeningService) LimitBy(l Limiter) *ScreeningService {
+	s.limiter = l
+	return s
+}
+
+// NarrowBy takes away from callers the purposes that the register does not give them.
+func (s *ScreeningService) NarrowBy(narrow func(identity.Identity) identity.Identity) *ScreeningService {
+	s.narrow = narrow
+	return s
+}
+
+// caller is who makes a check.
+func (s *ScreeningService) caller(ctx context.Context) identity.Identity {
+	id := Caller(ctx)
+	if s.narrow == nil {
+		return id
+	}
+	return s.narrow(id)
 }
 
 // LogTo has the service log to a logger, for what a response cannot say.
@@ -53,7 +76,7 @@ func (s *ScreeningService) LogTo(l *slog.Logger) *ScreeningService {
 
 // Check implements screeningv1.ScreeningServiceServer.
 func (s *ScreeningService) Check(ctx context.Context, req *screeningv1.CheckRequest) (*screeningv1.CheckResponse, error) {
-	return s.checker.Check(ctx, Caller(ctx), req)
+	return s.checker.Check(ctx, s.caller(ctx), req)
 }
 
 // maxBatch is how many checks one batch takes: their references are remembered.
@@ -62,7 +85,6 @@ const maxBatch = 100_000
 // CheckBatch implements screeningv1.ScreeningServiceServer. Answers come in the order in which
 // they are done. What is wrong with one check costs that check alone.
 func (s *ScreeningService) CheckBatch(bs grpc.BidiStreamingServer[screeningv1.CheckBatchRequest, screeningv1.CheckBatchResponse]) error {
-	caller := Caller(bs.Context())
 	answers := make(chan *screeningv1.CheckBatchResponse)
 	sent := make(chan error, 1)
 	go func() { sent <- send(bs, answers) }()
@@ -77,7 +99,7 @@ func (s *ScreeningService) CheckBatch(bs grpc.BidiStreamingServer[screeningv1.Ch
 			break
 		}
 		checks.Go(func() error {
-			answers <- s.one(bs.Context(), caller, req.GetCheck(), err)
+			answers <- s.one(bs.Context(), req.GetCheck(), err)
 			return nil
 		})
 	}
@@ -133,8 +155,9 @@ func (b *batch) next(bs grpc.ServerStream) (*screeningv1.CheckBatchRequest, erro
 }
 
 // one makes one check of a batch, unless it is refused already. A panic costs that check alone:
-// outside the handler's goroutine nobody else would catch it.
-func (s *ScreeningService) one(ctx context.Context, caller identity.Identity, req *screeningv1.CheckRequest, refused error) (out *screeningv1.CheckBatchResponse) {
+// outside the handler's goroutine nobody else would catch it. What the register takes away from the
+// caller while the batch is under way, it has no more from the next check on.
+func (s *ScreeningService) one(ctx context.Context, req *screeningv1.CheckRequest, refused error) (out *screeningv1.CheckBatchResponse) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.logger.ErrorContext(ctx, "panic in a check of a batch", slog.String("stack", string(debug.Stack())))
@@ -143,6 +166,15 @@ func (s *ScreeningService) one(ctx context.Context, caller identity.Identity, re
 	}()
 	if refused != nil {
 		return failure(req, refused)
+	}
+	caller := s.caller(ctx)
+	if s.limiter != nil {
+		within, leave, err := s.limiter.Row(ctx, caller)
+		if err != nil {
+			return failure(req, err)
+		}
+		defer leave()
+		ctx = within
 	}
 	resp, err := s.checker.Check(ctx, caller, req)
 	if err != nil {

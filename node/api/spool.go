@@ -1,8 +1,10 @@
 package api
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 
@@ -21,6 +23,7 @@ type spool struct {
 	*os.File
 	named bool // it still has a name, on systems where an open file keeps it
 	size  int64
+	sum   hash.Hash // SHA-256 of what was received
 }
 
 // newSpool makes an empty spool. It loses its name at once, so that nothing of the file stays if
@@ -30,7 +33,7 @@ func (s *RecordService) newSpool() (*spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	return &spool{File: f, named: os.Remove(f.Name()) != nil}, nil
+	return &spool{File: f, named: os.Remove(f.Name()) != nil, sum: sha256.New()}, nil
 }
 
 // Close implements io.Closer.
@@ -60,5 +63,6 @@ func (s *spool) receive(is grpc.BidiStreamingServer[recordv1.ImportRequest, reco
 		if _, err := s.Write(req.GetChunk()); err != nil {
 			return fmt.Errorf("spool: %w", err)
 		}
+		s.sum.Write(req.GetChunk()) // never fails
 	}
 }

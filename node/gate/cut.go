@@ -42,11 +42,14 @@ func cut(f Found, o policy.Obligations) *hitv1.Hit {
 		told.Explanation = whole.GetExplanation()
 		told.Subject = whole.GetSubject()
 	}
-	told = proto.Clone(told).(*hitv1.Hit) // redaction must not reach into the own record
-	for _, path := range withTwins(o.Redact) {
-		redact(told.ProtoReflect(), strings.Split(path, "."))
+	quoted := false
+	if len(o.Redact) > 0 {
+		told = proto.CloneOf(told) // redaction must not reach into the own record
+		for _, path := range withTwins(o.Redact) {
+			redact(told.ProtoReflect(), strings.Split(path, "."))
+		}
+		quoted = withoutRecorded(told.GetEvidence(), o.Redact)
 	}
-	quoted := withoutRecorded(told.GetEvidence(), o.Redact)
 	// What is derived is derived from what is left, so that it tells nothing of what was taken out.
 	if !redacts(o.Redact, "must_not") {
 		told.MustNot = MustNot(told)

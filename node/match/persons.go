@@ -130,8 +130,11 @@ func (p *Persons) Len() int {
 // Search returns the persons that may be the one asked about, best first, at most limit of them and
 // at most MaxHits. A query without a name in a known script finds nobody.
 func (p *Persons) Search(q *queryv1.PersonQuery, limit int) []Candidate {
+	return p.search(newAsked(q), limit)
+}
+
+func (p *Persons) search(asked *Asked, limit int) []Candidate {
 	limit = min(limit, MaxHits)
-	asked := newAsked(q)
 	if limit <= 0 || len(asked.names) == 0 {
 		return nil
 	}

@@ -61,9 +61,11 @@ type Bureau struct {
 	ID     identity.Bureau
 	Dir    string
 	Config node.Config // taken up at every start
-	Init   *node.InitResult
-	Clock  *Clock
-	Log    *Log
+	// Exchange is node.Options.Exchange, taken up at every start.
+	Exchange time.Duration
+	Init     *node.InitResult
+	Clock    *Clock
+	Log      *Log
 	// Tap stands before the mesh listener; nil in a direct mesh.
 	Tap *Tap
 	// Node is the running node; nil while there is none.
@@ -136,7 +138,7 @@ func (b *Bureau) Start() {
 
 func (b *Bureau) tryStart() error {
 	ctx := context.Background() // the node outlives the test's own context, until the clean-up
-	n, err := node.New(ctx, b.Config, node.Options{Version: "test", Now: b.Clock.Now, Logger: b.Log.logger()})
+	n, err := node.New(ctx, b.Config, node.Options{Version: "test", Now: b.Clock.Now, Logger: b.Log.logger(), Exchange: b.Exchange})
 	if err != nil {
 		return err
 	}
@@ -223,6 +225,17 @@ func (b *Bureau) dialLocal(client string) (*grpc.ClientConn, error) {
 	}
 	creds := mtls.LocalClient(leaf, mtls.Own(Federation, b.ID, b.pool()), b.ID, mtls.Options{Now: b.Clock.Now})
 	return grpc.NewClient("passthrough:///"+b.Config.LocalListen, creds.DialOptions()...)
+}
+
+// DialLocal connects to the own local listener with an identity that init left.
+func (b *Bureau) DialLocal(client string) *grpc.ClientConn {
+	b.t.Helper()
+	conn, err := b.dialLocal(client)
+	if err != nil {
+		b.t.Fatalf("%s: %v", b.ID, err)
+	}
+	b.conns = append(b.conns, conn)
+	return conn
 }
 
 // Officer is the connection of the first officer to the local listener.
@@ -358,6 +371,20 @@ func (b *Bureau) Create(records ...*recordv1.Record) {
 	for _, r := range records {
 		if _, err := b.Records().Create(b.t.Context(), &recordv1.CreateRequest{Record: r}); err != nil {
 			b.t.Fatalf("%s: create %s: %v", b.ID, r.GetRecordId(), err)
+		}
+	}
+}
+
+// Generous gives another bureau quotas that no test's questions use up.
+func (b *Bureau) Generous(to ...identity.Bureau) {
+	b.t.Helper()
+	for _, other := range to {
+		_, err := b.Admin().SetQuota(b.t.Context(), &adminv1.SetQuotaRequest{Quota: &adminv1.Quota{
+			Scope: adminv1.QuotaScope_QUOTA_SCOPE_BUREAU, Name: string(other),
+			PerSecond: 1e6, Burst: 1e6, SubjectsPerDay: 1e9, PositivesPerDay: 1e9,
+		}})
+		if err != nil {
+			b.t.Fatalf("%s: quota of %s: %v", b.ID, other, err)
 		}
 	}
 }

@@ -113,11 +113,21 @@ func (b *Bureau) ClientLeaf(client string) *tls.Certificate {
 	return leaf.Get()
 }
 
+// Agency is the agency of the clients that a test enrols.
+const Agency = "customs"
+
 // Client enrols a client with a role and purposes of the test's choice, and connects it to the
 // local listener.
 func (b *Bureau) Client(role identity.Role, purposes ...Purpose) *grpc.ClientConn {
 	b.t.Helper()
-	cert := b.Mint(identity.Client(Federation, b.ID, "customs", role, "client-"+uuid.NewString()[:8], purposes), nil)
+	return b.ClientNamed(role, "client-"+uuid.NewString()[:8], purposes...)
+}
+
+// ClientNamed is Client with a name of the test's choice: the same name again is the same person with
+// another certificate.
+func (b *Bureau) ClientNamed(role identity.Role, name string, purposes ...Purpose) *grpc.ClientConn {
+	b.t.Helper()
+	cert := b.Mint(identity.Client(Federation, b.ID, Agency, role, name, purposes), nil)
 	creds := mtls.LocalClient(mtls.NewLeaf(cert), mtls.Own(Federation, b.ID, b.pool()), b.ID, mtls.Options{Now: b.Clock.Now})
 	conn, err := grpc.NewClient("passthrough:///"+b.Config.LocalListen, creds.DialOptions()...)
 	if err != nil {
@@ -148,16 +158,20 @@ func (b *Bureau) Signer() *signing.Signer {
 // does who keeps no rules. A nil certificate shows none.
 func (b *Bureau) Intrude(address string, cert *tls.Certificate) *grpc.ClientConn {
 	b.t.Helper()
-	config := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}}
-	if cert != nil {
-		config.Certificates = []tls.Certificate{*cert}
-	}
-	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	conn, err := intrude(address, cert)
 	if err != nil {
 		b.t.Fatalf("%s: %v", b.ID, err)
 	}
 	b.t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+func intrude(address string, cert *tls.Certificate) (*grpc.ClientConn, error) {
+	config := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}}
+	if cert != nil {
+		config.Certificates = []tls.Certificate{*cert}
+	}
+	return grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
 }
 
 // DialMesh connects to another bureau's mesh listener as this bureau's node, past the node.
@@ -168,14 +182,15 @@ func (b *Bureau) DialMesh(to *Bureau) *grpc.ClientConn {
 
 // Ask is a good ask of this bureau to another one, for border control and for the test to
 // edit; the subject is still to be set.
-func (b *Bureau) Ask(to identity.Bureau) *queryv1.Ask {
-	now := b.Clock.Now()
+func (b *Bureau) Ask(to identity.Bureau) *queryv1.Ask { return newAsk(b.ID, to, b.Clock.Now()) }
+
+func newAsk(from, to identity.Bureau, now time.Time) *queryv1.Ask {
 	nonce := make([]byte, 16)
 	rand.Read(nonce) // never fails, by its contract
 	return &queryv1.Ask{
 		AskId: uuid.NewString(), Nonce: nonce, Audience: string(to),
 		IssuedAt: timestamppb.New(now), NotAfter: timestamppb.New(now.Add(30 * time.Second)),
-		Requester:     &queryv1.Requester{Bureau: string(b.ID), Agency: "border-police", Role: string(identity.RoleOfficer)},
+		Requester:     &queryv1.Requester{Bureau: string(from), Agency: "border-police", Role: string(identity.RoleOfficer)},
 		Justification: &queryv1.Justification{Purpose: Border},
 		MaxCandidates: 10, RosterVersion: 1,
 	}

@@ -5,21 +5,32 @@ import (
 	"net"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
+	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/federation/server"
 	"github.com/entente-mesh/entente/federation/server/meshtest"
 	"github.com/entente-mesh/entente/pki/identity"
 	"github.com/entente-mesh/entente/pki/mtls"
 	"github.com/entente-mesh/entente/pki/signing"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
+	signedv1 "github.com/entente-mesh/entente/proto/gen/entente/signed/v1"
 )
 
 // Answers is a function that answers asks, as a server.Answerer.
 type Answers func(context.Context, *queryv1.Ask) (*queryv1.Answer, error)
 
-// Answer implements server.Answerer.
-func (f Answers) Answer(ctx context.Context, _ identity.Identity, ask *queryv1.Ask) (*queryv1.Answer, error) {
-	return f(ctx, ask)
+// Answer implements server.Answerer. An impostor keeps no books.
+func (f Answers) Answer(ctx context.Context, asked server.Asked) (server.Reply, error) {
+	answer, err := f(ctx, asked.Ask)
+	return server.Reply{Answer: answer, Commit: func(context.Context, *signedv1.Signed, time.Time) error { return nil }}, err
 }
+
+// Again implements server.Answerer.
+func (Answers) Again(context.Context, server.Asked) error { return nil }
+
+// Unanswered implements server.Answerer.
+func (Answers) Unanswered(context.Context, server.Asked, codes.Code, fault.Reason) error { return nil }
 
 // Impersonate puts a mesh listener in the place of the bureau's node, which is stopped: with the
 // bureau's true certificate and key, and whatever else edit makes of it. It offers both

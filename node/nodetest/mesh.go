@@ -51,6 +51,8 @@ type Setup struct {
 	Config func(identity.Bureau, *node.Config)
 	// Asleep leaves the nodes unstarted: the test starts them.
 	Asleep bool
+	// Papers are bureaus that stand in the roster and have no node.
+	Papers []identity.Bureau
 }
 
 // Mesh is a federation of whole nodes.
@@ -59,6 +61,7 @@ type Mesh struct {
 	setup   Setup
 	dir     string
 	bureaus []*Bureau
+	papers  []*Paper
 	// Roster is the newest roster that the mesh's own bureaus have been given.
 	Roster *signedv1.Signed
 }
@@ -79,6 +82,13 @@ func FoundWith(t TB, setup Setup, bureaus ...identity.Bureau) *Mesh {
 		m.bureaus = append(m.bureaus, m.newBureau(id))
 	}
 	m.each((*Bureau).init)
+	for i, id := range setup.Papers {
+		p, err := newPaper(t, id, i)
+		if err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+		m.papers = append(m.papers, p)
+	}
 	m.form()
 	if !setup.Asleep {
 		m.each((*Bureau).Start)
@@ -145,18 +155,21 @@ func (m *Mesh) Stranger(id identity.Bureau, beside ...*Bureau) *Bureau {
 // form founds the federation: version 1, signed by everybody, installed everywhere.
 func (m *Mesh) form() {
 	m.t.Helper()
-	m.Roster = m.found(m.setup.Threshold, m.bureaus)
+	m.Roster = m.found(m.setup.Threshold, m.bureaus, m.papers...)
 	for _, b := range m.bureaus {
 		b.InstallOffline(m.Roster)
 	}
 }
 
 // found makes a first roster of bureaus, signed by all of them.
-func (m *Mesh) found(threshold uint32, founders []*Bureau) *signedv1.Signed {
+func (m *Mesh) found(threshold uint32, founders []*Bureau, papers ...*Paper) *signedv1.Signed {
 	m.t.Helper()
 	var joins []*signedv1.Signed
 	for _, b := range founders {
 		joins = append(joins, b.Join())
+	}
+	for _, p := range papers {
+		joins = append(joins, p.join)
 	}
 	draft, err := roster.Found(Federation, threshold, joins, founders[0].Clock.Now(), 0)
 	if err != nil {
@@ -166,7 +179,15 @@ func (m *Mesh) found(threshold uint32, founders []*Bureau) *signedv1.Signed {
 	if err != nil {
 		m.t.Fatalf("found the federation: %v", err)
 	}
-	return m.Sign(payload, founders...)
+	signed := m.Sign(payload, founders...)
+	for _, p := range papers {
+		sig, err := p.governor.Roster(payload)
+		if err != nil {
+			m.t.Fatalf("%s signs a roster: %v", p.ID, err)
+		}
+		signed.Signatures = append(signed.Signatures, sig)
+	}
+	return signed
 }
 
 // View is the newest roster as it is read.

@@ -13,6 +13,9 @@ type Traffic struct {
 	Connections int64
 	// ToNode and FromNode are bytes, TLS's own included.
 	ToNode, FromNode int64
+	// Said and Answered are the same towards the node and from it, without what TLS adds to each
+	// record: how much is put into one record is a matter of time.
+	Said, Answered int64
 	// Asks are the TLS records towards the node that are large enough for a signed ask: none means
 	// that nothing was asked. Asks that are made at the same time may share one. On a connection
 	// that stands, nothing else that is said there is as large; on a new one the client's
@@ -21,12 +24,12 @@ type Traffic struct {
 }
 
 func (a Traffic) plus(b Traffic) Traffic {
-	return Traffic{a.Connections + b.Connections, a.ToNode + b.ToNode, a.FromNode + b.FromNode, a.Asks + b.Asks}
+	return Traffic{a.Connections + b.Connections, a.ToNode + b.ToNode, a.FromNode + b.FromNode, a.Said + b.Said, a.Answered + b.Answered, a.Asks + b.Asks}
 }
 
 // Since is what passed after an earlier moment.
 func (a Traffic) Since(b Traffic) Traffic {
-	return Traffic{a.Connections - b.Connections, a.ToNode - b.ToNode, a.FromNode - b.FromNode, a.Asks - b.Asks}
+	return Traffic{a.Connections - b.Connections, a.ToNode - b.ToNode, a.FromNode - b.FromNode, a.Said - b.Said, a.Answered - b.Answered, a.Asks - b.Asks}
 }
 
 // Bytes is both directions together.
@@ -36,6 +39,8 @@ const (
 	// askRecord is the smallest TLS record that a signed ask fits: its signature, its key's id,
 	// two ids and the question come to more.
 	askRecord = 320
+	// recordSeal is what TLS 1.3 adds to what is in a record: its type, and the cipher's tag.
+	recordSeal = 17
 	// recordHeader is the length of a TLS record's header.
 	recordHeader = 5
 	// applicationData is the TLS content type of all that is encrypted.
@@ -48,7 +53,7 @@ type Tap struct {
 	listener net.Listener
 	wg       sync.WaitGroup
 
-	connections, toNode, fromNode, asks atomic.Int64
+	connections, toNode, fromNode, said, answered, asks atomic.Int64
 
 	mu     sync.Mutex
 	target string
@@ -71,7 +76,7 @@ func (t *Tap) Address() string { return t.listener.Addr().String() }
 
 // Traffic is what has passed so far.
 func (t *Tap) Traffic() Traffic {
-	return Traffic{t.connections.Load(), t.toNode.Load(), t.fromNode.Load(), t.asks.Load()}
+	return Traffic{t.connections.Load(), t.toNode.Load(), t.fromNode.Load(), t.said.Load(), t.answered.Load(), t.asks.Load()}
 }
 
 // Cut breaks all connections and takes no new ones, until Join.
@@ -161,11 +166,11 @@ func (t *Tap) pass(in net.Conn) {
 	t.connections.Add(1)
 	var both sync.WaitGroup
 	both.Go(func() {
-		t.copy(out, in, &t.toNode, &records{large: &t.asks})
+		t.copy(out, in, &t.toNode, &records{large: &t.asks, payload: &t.said})
 		_ = out.Close()
 	})
 	both.Go(func() {
-		t.copy(in, out, &t.fromNode, nil)
+		t.copy(in, out, &t.fromNode, &records{large: new(atomic.Int64), payload: &t.answered})
 		_ = in.Close()
 	})
 	both.Wait()
@@ -178,9 +183,7 @@ func (t *Tap) copy(to, from net.Conn, bytes *atomic.Int64, seen *records) {
 		n, err := from.Read(buf)
 		if n > 0 {
 			bytes.Add(int64(n))
-			if seen != nil {
-				seen.see(buf[:n])
-			}
+			seen.see(buf[:n])
 			if _, werr := to.Write(buf[:n]); werr != nil {
 				return
 			}
@@ -193,9 +196,9 @@ func (t *Tap) copy(to, from net.Conn, bytes *atomic.Int64, seen *records) {
 
 // records follows the TLS records in a stream of bytes.
 type records struct {
-	large  *atomic.Int64
-	header []byte // of the next record, as far as it came
-	left   int    // of the body that is passing
+	large, payload *atomic.Int64
+	header         []byte // of the next record, as far as it came
+	left           int    // of the body that is passing
 }
 
 func (r *records) see(b []byte) {
@@ -213,8 +216,11 @@ func (r *records) see(b []byte) {
 			return
 		}
 		r.left = int(binary.BigEndian.Uint16(r.header[3:]))
-		if r.header[0] == applicationData && r.left >= askRecord {
-			r.large.Add(1)
+		if r.header[0] == applicationData {
+			r.payload.Add(int64(max(0, r.left-recordSeal)))
+			if r.left >= askRecord {
+				r.large.Add(1)
+			}
 		}
 		r.header = r.header[:0]
 	}

@@ -34,14 +34,15 @@ const (
 type template struct {
 	once     sync.Once
 	err      error
-	files    map[string]templateFile // by path below the folder
+	files    Folder
 	result   node.InitResult
 	governor *signing.Governor
 }
 
 type templateFile struct {
 	mode    fs.FileMode
-	content []byte // nil for a folder
+	folder  bool
+	content []byte
 }
 
 // templateOf returns the folder of a name, made the first time it is asked for.
@@ -70,28 +71,8 @@ func (t *template) make(bureau identity.Bureau) (err error) {
 	if t.governor, err = node.Governor(made.Config, made.Governance, []byte(passphrase)); err != nil {
 		return err
 	}
-	t.files = map[string]templateFile{}
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		below, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		f := templateFile{mode: info.Mode().Perm()}
-		if !d.IsDir() {
-			if f.content, err = os.ReadFile(path); err != nil {
-				return err
-			}
-		}
-		t.files[below] = f
-		return nil
-	})
+	t.files, err = readFolder(dir)
+	return err
 }
 
 // copyTo writes the folder anew, for a node at other addresses.
@@ -112,7 +93,7 @@ func (t *template) copyTo(dir, advertise string) (*node.InitResult, error) {
 	}
 	for below, f := range t.files {
 		path := filepath.Join(dir, below)
-		if f.content == nil && f.mode&0o100 != 0 {
+		if f.folder {
 			if err := os.MkdirAll(path, f.mode); err != nil {
 				return nil, err
 			}

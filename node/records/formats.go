@@ -35,14 +35,14 @@ func (r row) id() string {
 // format reads a file and hands over its rows.
 type format func(src io.Reader, each func(row) error, counts counter) error
 
-func formatOf(h *recordv1.ImportHeader) (format, error) {
+func formatOf(h *recordv1.ImportHeader, ids *opaqueIDs) (format, error) {
 	switch {
 	case h.GetFormat() == "un-xml" && h.GetCollection() == Persons:
-		return readUNList, nil
+		return ids.readUNList, nil
 	case h.GetFormat() == "entente-json":
 		return readRecordJSON, nil
 	case h.GetFormat() == "csv" && h.GetCollection() == Documents:
-		return readSLTD, nil
+		return ids.readSLTD, nil
 	default:
 		return nil, fault.New(codes.InvalidArgument, fault.FormatMismatch, "format", fmt.Sprintf(
 			"the format %s does not hold %s: un-xml and entente-json hold persons, csv and entente-json hold documents",
@@ -50,7 +50,7 @@ func formatOf(h *recordv1.ImportHeader) (format, error) {
 	}
 }
 
-func readUNList(src io.Reader, each func(row) error, counts counter) error {
+func (ids *opaqueIDs) readUNList(src io.Reader, each func(row) error, counts counter) error {
 	var stop error
 	header, err := unlist.Read(src, func(e unlist.Entry) error {
 		r := row{line: e.Line, records: e.Records, badID: e.ID}
@@ -63,6 +63,7 @@ func readUNList(src io.Reader, each func(row) error, counts counter) error {
 		}
 		for _, rec := range e.Records {
 			counts.key(rec.GetDocument())
+			ids.ofUN(rec)
 		}
 		stop = each(r)
 		return stop
@@ -89,13 +90,14 @@ func readRecordJSON(src io.Reader, each func(row) error, counts counter) error {
 	return notOfFormat(err, stop, "records in proto JSON, one a line")
 }
 
-func readSLTD(src io.Reader, each func(row) error, counts counter) error {
+func (ids *opaqueIDs) readSLTD(src io.Reader, each func(row) error, counts counter) error {
 	var stop error
 	err := sltd.Read(src, func(line int, rec *recordv1.Record, bad *sltd.RowError) error {
 		r := row{line: line}
 		if bad != nil {
 			r.problems = []Unfit{{Field: bad.Field, Reason: bad.Reason}}
 		} else {
+			ids.ofSLTD(rec)
 			r.records = []*recordv1.Record{rec}
 			counts.record(rec)
 		}

@@ -24,8 +24,10 @@ type Store interface {
 	Put(ctx context.Context, puts []store.Put) ([]store.PutResult, error)
 	Rehearse(ctx context.Context, puts []store.Put) ([]store.PutResult, error)
 	Get(ctx context.Context, collection, id string) (*recordv1.Record, error)
+	GetByKey(ctx context.Context, collection string, key store.RecordKey) (*recordv1.Record, error)
+	KeyOf(collection, id string) store.RecordKey
 	Withdraw(ctx context.Context, collection string, ids []string) (int, error)
-	SourceIDs(ctx context.Context, collection, source string) iter.Seq2[string, error]
+	SourceKeys(ctx context.Context, collection, source string) iter.Seq2[store.RecordKey, error]
 }
 
 // batchSize is how many records share one durable transaction: large enough that the flush does
@@ -52,6 +54,10 @@ const progressEvery = 100 * time.Millisecond
 type Importer struct {
 	Store  Store
 	Fitter *Fitter
+	// IDKey makes the ids that are derived from document numbers, 32 bytes: an id crosses the
+	// border in a hit, and must not tell the number. Another key makes other ids, so it belongs to
+	// the store as long as that lives.
+	IDKey []byte
 	// Written is called after each durable batch, so that indexes follow at once. May be nil.
 	Written func()
 
@@ -76,7 +82,23 @@ func (im *Importer) begin(ctx context.Context) (end func(), err error) {
 // gone, not confirmed), INVALID_ARGUMENT if the file is not of the format at all. With an error
 // of the first pass, nothing was changed.
 func (im *Importer) Import(ctx context.Context, header *recordv1.ImportHeader, src io.ReadSeeker, progress func(*recordv1.ImportProgress)) (*recordv1.ImportReport, error) {
-	format, err := formatOf(header)
+	return im.ImportIf(ctx, header, src, progress, nil)
+}
+
+// Plan is what an import would do.
+type Plan struct {
+	Rows      uint64 // of the file, good and bad
+	Withdrawn uint64 // records of the source that the file no longer holds
+}
+
+// ImportIf is Import with a question in between: allow is asked when the file has been checked and
+// before anything is written, and its error ends the import. It may be nil.
+func (im *Importer) ImportIf(ctx context.Context, header *recordv1.ImportHeader, src io.ReadSeeker, progress func(*recordv1.ImportProgress), allow func(context.Context, Plan) error) (*recordv1.ImportReport, error) {
+	ids, err := newOpaqueIDs(im.IDKey)
+	if err != nil {
+		return nil, err
+	}
+	format, err := formatOf(header, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +123,15 @@ func (im *Importer) Import(ctx context.Context, header *recordv1.ImportHeader, s
 	gone, err := job.gone(ctx, surveyed)
 	if err != nil {
 		return job.report, err
+	}
+	if allow != nil {
+		plan := Plan{Rows: job.report.GetRows()}
+		for _, ids := range gone { // of each collection
+			plan.Withdrawn += uint64(len(ids))
+		}
+		if err := allow(ctx, plan); err != nil {
+			return job.report, err
+		}
 	}
 	if err := job.write(ctx); err != nil {
 		return job.report, err
@@ -204,15 +235,15 @@ func (j *job) gone(ctx context.Context, p *pass) (map[string][]string, error) {
 	gone := map[string][]string{}
 	var total, missing, onHold uint64
 	for _, collection := range []string{Persons, Documents} {
-		for id, err := range j.im.Store.SourceIDs(ctx, collection, j.header.GetSource()) {
+		for key, err := range j.im.Store.SourceKeys(ctx, collection, j.header.GetSource()) {
 			if err != nil {
 				return nil, fmt.Errorf("import: %w", err)
 			}
 			total++
-			if p.ids.named(collection, id) {
+			if _, named := p.ids.ids[idKey{collection, key}]; named {
 				continue
 			}
-			held, err := j.im.Store.Get(ctx, collection, id)
+			held, err := j.im.Store.GetByKey(ctx, collection, key)
 			if errors.Is(err, store.ErrNotFound) {
 				continue // withdrawn meanwhile
 			}
@@ -230,7 +261,7 @@ func (j *job) gone(ctx context.Context, p *pass) (map[string][]string, error) {
 				onHold++
 			default:
 				missing++
-				gone[collection] = append(gone[collection], id)
+				gone[collection] = append(gone[collection], held.GetRecordId())
 			}
 		}
 	}

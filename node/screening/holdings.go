@@ -44,6 +44,8 @@ type Holdings struct {
 	seq     int64      // of the newest change in the index; guarded by loading
 	// failing is since when the store cannot be followed, as UnixNano; 0: it can.
 	failing atomic.Int64
+	scored  atomic.Uint64
+	decoy   *recordv1.Record // a person whom nobody holds; never changed
 }
 
 // followInterval is how often the index looks for changes when nobody pokes it: a bound on how
@@ -67,7 +69,7 @@ func NewHoldings(self identity.Bureau, records Records, now func() time.Time, lo
 	}
 	return &Holdings{
 		self: self, records: records, persons: match.NewPersons(match.Options{}), now: now, logger: logger,
-		poke: make(chan struct{}, 1),
+		poke: make(chan struct{}, 1), decoy: gate.DecoyPerson(self),
 	}
 }
 
@@ -130,20 +132,35 @@ func (h *Holdings) Poke() {
 }
 
 // SearchDocuments implements gate.Searcher.
-func (h *Holdings) SearchDocuments(ctx context.Context, q *queryv1.DocumentQuery, limit int) ([]gate.Found, error) {
+func (h *Holdings) SearchDocuments(ctx context.Context, q *queryv1.DocumentQuery, depth gate.Depth) ([]gate.Found, error) {
 	keys := match.DocumentKeys(q.GetNumber())
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	recs, err := h.records.FindDocuments(ctx, store.DocumentLookup{Keys: keys})
-	if err != nil {
-		return nil, err
+	var recs []*recordv1.Record
+	if len(keys) > 0 {
+		var err error
+		if recs, err = h.lookUp(ctx, keys, depth); err != nil {
+			return nil, err
+		}
 	}
 	now := h.now()
-	var found []gate.Found
-	for _, rec := range recs {
+	// What is found and is none after all (another issuer's, expired) is carried on as a decoy, as is
+	// what is missing: which of them it was does not show in the work.
+	var decoy match.Candidate
+	if depth.Least > 0 {
+		decoy, _ = match.ScoreDocument(q, h.decoyOf(q))
+		h.scored.Add(1)
+	}
+	var found, untold []gate.Found
+	for i := range max(len(recs), depth.Least) {
+		rec := decoy.Record
+		if i < len(recs) {
+			rec = recs[i]
+		}
 		c, ok := match.ScoreDocument(q, rec)
-		if !ok || expired(rec, now) {
+		h.scored.Add(1)
+		if !ok || i >= len(recs) || expired(rec, now) {
+			if depth.Least > 0 {
+				untold = append(untold, gate.Found{Record: decoy.Record, Hit: hitOf(h.self, decoy, now), Untold: true})
+			}
 			continue
 		}
 		found = append(found, gate.Found{Record: rec, Hit: hitOf(h.self, c, now)})
@@ -151,27 +168,63 @@ func (h *Holdings) SearchDocuments(ctx context.Context, q *queryv1.DocumentQuery
 	slices.SortStableFunc(found, func(a, b gate.Found) int {
 		return cmp.Or(cmp.Compare(b.Hit.GetScore(), a.Hit.GetScore()), cmp.Compare(a.Record.GetRecordId(), b.Record.GetRecordId()))
 	})
-	return found[:min(limit, len(found))], nil
+	found = found[:min(depth.Most, len(found))]
+	return append(found, untold...), nil
+}
+
+// mostDocuments is how many documents one look-up returns at the most.
+const mostDocuments = 1000
+
+// lookUp finds the documents under some keys. At home more than one look-up takes are an error:
+// some of them would pass for all. Abroad they are cut, for the error would tell that there are
+// many, also to who may know of none; and as many bodies are read where there are none.
+func (h *Holdings) lookUp(ctx context.Context, keys []string, depth gate.Depth) ([]*recordv1.Record, error) {
+	l := store.DocumentLookup{Keys: keys}
+	if depth.Least > 0 {
+		l.Limit, l.Slots = min(depth.Most, mostDocuments), min(depth.Least, mostDocuments)
+	}
+	return h.records.FindDocuments(ctx, l)
+}
+
+// decoyOf is a document such as the one asked about, which nobody holds.
+func (h *Holdings) decoyOf(q *queryv1.DocumentQuery) *recordv1.Record {
+	rec := gate.DecoyDocument(h.self)
+	d := rec.GetDocument()
+	d.Number, d.Issuer = q.GetNumber(), cmp.Or(q.GetIssuer(), string(h.self))
+	d.Type = cmp.Or(q.GetType(), d.GetType())
+	return rec
 }
 
 // SearchPersons implements gate.Searcher.
-func (h *Holdings) SearchPersons(_ context.Context, q *queryv1.PersonQuery, limit int) ([]gate.Found, error) {
+func (h *Holdings) SearchPersons(_ context.Context, q *queryv1.PersonQuery, depth gate.Depth) ([]gate.Found, error) {
 	if h.lags() {
 		return nil, errors.New("the index of persons lags behind the store")
 	}
 	now := h.now()
-	var found []gate.Found
 	// All are looked at: those that have expired must not push others out.
-	for _, c := range h.persons.Search(q, match.MaxHits) {
-		if len(found) == limit {
+	candidates, decoys := h.persons.SearchEvenly(q, match.MaxHits, depth.Least, h.decoy)
+	found := make([]gate.Found, 0, len(candidates)+len(decoys))
+	var untold []gate.Found
+	for _, c := range candidates {
+		if len(found) == depth.Most {
 			break
 		}
-		if !expired(c.Record, now) {
+		switch gone := expired(c.Record, now); {
+		case !gone:
 			found = append(found, gate.Found{Record: c.Record, Hit: hitOf(h.self, c, now)})
+		case depth.Least > 0:
+			untold = append(untold, gate.Found{Record: c.Record, Hit: hitOf(h.self, c, now), Untold: true})
 		}
 	}
-	return found, nil
+	for _, c := range decoys {
+		untold = append(untold, gate.Found{Record: c.Record, Hit: hitOf(h.self, c, now), Untold: true})
+	}
+	h.scored.Add(uint64(len(candidates) + len(decoys)))
+	return append(found, untold...), nil
 }
+
+// Scored is how many candidates were compared so far, decoys among them.
+func (h *Holdings) Scored() uint64 { return h.scored.Load() }
 
 // Persons is how many persons the index holds.
 func (h *Holdings) Persons() int { return h.persons.Len() }
@@ -198,7 +251,7 @@ func (s *Screening) home(ctx context.Context, subject *subject) (atHome, error) 
 	}}
 	var found []gate.Found
 	if d := subject.traveller.GetDocument(); d != nil {
-		docs, err := s.cfg.Holdings.SearchDocuments(ctx, d, s.cfg.MaxCandidates)
+		docs, err := s.cfg.Holdings.SearchDocuments(ctx, d, gate.Depth{Most: s.cfg.MaxCandidates})
 		if err != nil {
 			return out, s.unsearchable(ctx, err)
 		}
@@ -206,7 +259,7 @@ func (s *Screening) home(ctx context.Context, subject *subject) (atHome, error) 
 		out.status.Collections = append(out.status.Collections, gate.Documents)
 	}
 	if p := subject.traveller.GetPerson(); p != nil {
-		persons, err := s.cfg.Holdings.SearchPersons(ctx, p, s.cfg.MaxCandidates)
+		persons, err := s.cfg.Holdings.SearchPersons(ctx, p, gate.Depth{Most: s.cfg.MaxCandidates})
 		if err != nil {
 			return out, s.unsearchable(ctx, err)
 		}

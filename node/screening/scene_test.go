@@ -1,6 +1,7 @@
 package screening_test
 
 import (
+	"bytes"
 	"context"
 	"path/filepath"
 	"slices"
@@ -14,10 +15,13 @@ import (
 	"github.com/entente-mesh/entente/federation/ask"
 	"github.com/entente-mesh/entente/federation/policy"
 	"github.com/entente-mesh/entente/node/gate"
+	"github.com/entente-mesh/entente/node/journal"
+	"github.com/entente-mesh/entente/node/limits"
 	"github.com/entente-mesh/entente/node/match"
 	"github.com/entente-mesh/entente/node/records"
 	"github.com/entente-mesh/entente/node/screening"
 	"github.com/entente-mesh/entente/node/store"
+	"github.com/entente-mesh/entente/node/vault"
 	"github.com/entente-mesh/entente/pki/identity"
 	hitv1 "github.com/entente-mesh/entente/proto/gen/entente/hit/v1"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
@@ -105,17 +109,28 @@ func (a *asker) asked() []string {
 
 type books struct {
 	mu       sync.Mutex
-	passages []gate.Passage
+	passages []journal.Passage
 	err      error
 }
 
-func (b *books) Record(_ context.Context, p gate.Passage) error {
+func (b *books) Record(_ context.Context, passages ...journal.Passage) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
-		b.passages = append(b.passages, p)
+		b.passages = append(b.passages, passages...)
 	}
 	return b.err
+}
+
+func (b *books) RecordAnswered(ctx context.Context, _ journal.Memory, passages ...journal.Passage) error {
+	return b.Record(ctx, passages...)
+}
+
+// officers give everybody a pseudonym that names whom it hides, for the tests.
+type officers struct{}
+
+func (officers) Pseudonym(client identity.Identity, officer string, bureau identity.Bureau) string {
+	return client.Name + "." + officer + "@" + string(bureau)
 }
 
 // post is Bulgaria's node as far as screening goes: real policies and a real store, and others
@@ -129,6 +144,7 @@ type post struct {
 	asker    *asker
 	books    *books
 	gate     *gate.Gate
+	policy   func() *policy.Set
 	now      time.Time
 }
 
@@ -153,20 +169,42 @@ func bulgaria(t *testing.T, permits ...map[string]string) *post {
 	}
 	p := &post{mesh: &mesh{bureaus: []identity.Bureau{bel, esp, lbn}, offers: map[identity.Bureau]*queryv1.Offer{}}, asker: &asker{}, books: &books{}, now: noon}
 	clock := func() time.Time { return p.now }
-	if p.store, err = store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "store.db"), DocumentKey: match.DocumentKey}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = p.store.Close() })
+	p.store = openStore(t)
 	if p.fitter, err = records.NewFitter(bgr); err != nil {
 		t.Fatal(err)
 	}
 	p.holdings = screening.NewHoldings(bgr, p.store, clock, nil)
-	p.gate = gate.New(gate.Config{Self: bgr, Federation: fed, Policy: func() *policy.Set { return set }, Books: p.books, Now: clock})
-	p.Screening = screening.New(screening.Config{
-		Self: bgr, Holdings: p.holdings, Asker: p.asker, Mesh: p.mesh, Patience: time.Second, Now: clock,
-		Gate: p.gate,
-	})
+	p.gate = gate.New(gate.Config{Self: bgr, Federation: fed, Policy: func() *policy.Set { return set }, Books: p.books, Now: clock, Budget: limits.Budget{Time: time.Minute}})
+	p.policy = func() *policy.Set { return set }
+	p.Screening = p.with(p.gate)
 	return p
+}
+
+// with is Bulgaria's screening at a gate.
+func (p *post) with(g *gate.Gate) *screening.Screening {
+	return screening.New(screening.Config{
+		Self: bgr, Holdings: p.holdings, Asker: p.asker, Mesh: p.mesh, Patience: time.Second, Now: func() time.Time { return p.now },
+		Gate: g, Officers: officers{},
+	})
+}
+
+// openStore opens a store with keys of its own.
+func openStore(t *testing.T) *store.Store {
+	t.Helper()
+	dir, master := t.TempDir(), bytes.Repeat([]byte{7}, 32)
+	keys, err := vault.Open(vault.Config{Path: filepath.Join(dir, "records.keys"), Master: master, Label: "records"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = keys.Close() })
+	s, err := store.Open(t.Context(), store.Config{
+		Path: filepath.Join(dir, "store.db"), Vault: keys, LookupKey: master, StateKey: bytes.Repeat([]byte{8}, 32), DocumentKey: match.DocumentKey,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 // may is a permit of Bulgaria.
@@ -186,6 +224,7 @@ func may(t *testing.T, o policy.PermitOptions) map[string]string {
 // keep puts records into the own store.
 func (p *post) keep(t *testing.T, recs ...*recordv1.Record) {
 	t.Helper()
+	var puts []store.Put
 	for _, r := range recs {
 		collection := records.Persons
 		if r.GetDocument() != nil {
@@ -195,9 +234,10 @@ func (p *post) keep(t *testing.T, recs ...*recordv1.Record) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.store.Put(t.Context(), []store.Put{{Collection: collection, Source: "test", Record: fit}}); err != nil {
-			t.Fatal(err)
-		}
+		puts = append(puts, store.Put{Collection: collection, Source: "test", Record: fit})
+	}
+	if _, err := p.store.Put(t.Context(), puts); err != nil {
+		t.Fatal(err)
 	}
 	if err := p.holdings.Load(t.Context()); err != nil {
 		t.Fatal(err)

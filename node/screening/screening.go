@@ -5,22 +5,26 @@
 // gives a verdict. It also is what answers when another bureau asks (Holdings). It decides no
 // permission (node/gate), scores nothing (node/match) and speaks no network (federation/ask).
 //
-// One flow: Check > read > gate.Check > Holdings > concerned > Asker.Ask > merge > gate.Checked >
+// One flow: Check > read > gate.Check > Holdings > concerned > Asker.Ask > merge > Permit.Checked >
 // answer. A bureau's failure is a status, never an error; silence never looks like "no hit".
 package screening
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/entente-mesh/entente/federation/ask"
+	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/node/gate"
 	"github.com/entente-mesh/entente/pki/identity"
 	hitv1 "github.com/entente-mesh/entente/proto/gen/entente/hit/v1"
@@ -44,6 +48,15 @@ type Mesh interface {
 	Offer(b identity.Bureau) (offer *queryv1.Offer, known bool)
 }
 
+// Officers keep the names of the own people at home.
+type Officers interface {
+	// Pseudonym is the name under which a bureau may know who asks: the same for the same client,
+	// and the same officer where the client names one of several, and another for each bureau, so
+	// that two bureaus cannot put together what one officer asked of both. The own bureau's is for
+	// the own books. At most 128 characters.
+	Pseudonym(client identity.Identity, officer string, bureau identity.Bureau) string
+}
+
 // Config is what screening is made of.
 type Config struct {
 	Self     identity.Bureau
@@ -51,6 +64,8 @@ type Config struct {
 	Holdings *Holdings
 	Asker    Asker
 	Mesh     Mesh
+	// Officers. Optional: no bureau is told anything of who asks below the agency's role.
+	Officers Officers
 	// Patience is how long a check waits for other bureaus, unless the caller says less.
 	Patience time.Duration
 	// MaxCandidates is how many hits a collection returns at the most.
@@ -90,40 +105,98 @@ func (s *Screening) Check(ctx context.Context, client identity.Identity, req *sc
 	if err != nil {
 		return nil, err
 	}
-	checkID := uuid.NewString()
-	permit, err := s.cfg.Gate.Check(ctx, checkID, client, req.GetJustification())
+	checking, err := s.checking(client, req, subject)
+	if err != nil {
+		return nil, err
+	}
+	permit, err := s.cfg.Gate.Check(ctx, checking)
 	if err != nil {
 		return nil, err
 	}
 	resp := &screeningv1.CheckResponse{
-		CheckId:   checkID,
+		CheckId:   checking.ID,
 		Reference: req.GetReference(),
 		Problems:  subject.problems,
 		CheckedAt: timestamppb.New(began),
 		Traveller: subject.traveller,
 	}
+	var results []ask.Result
+	defer func() {
+		if v := recover(); v != nil {
+			// What left has an end in the books, and the check its entry, also if this node failed.
+			_ = permit.Failed(ctx, errors.New("panic"), results...)
+			panic(v)
+		}
+	}()
 	local, err := s.home(ctx, subject)
 	if err != nil {
+		if booked := permit.Failed(ctx, err); booked != nil {
+			return nil, booked
+		}
 		return nil, err
 	}
-	resp.Hits = local.hits
-	resp.Bureaus = append(resp.Bureaus, local.status)
-
 	concerned := s.concerned(ctx, client, req.GetJustification(), subject)
 	if len(concerned) > 0 {
 		askCtx, cancel := context.WithTimeout(ctx, s.patience(req))
-		results := s.cfg.Asker.Ask(askCtx, s.question(client, req, subject, concerned))
+		results = s.cfg.Asker.Ask(askCtx, s.question(permit, checking, concerned))
 		cancel()
-		merge(resp, concerned, results)
 	}
-	sortHits(resp.GetHits(), s.cfg.Self)
-	resp.Verdict = Verdict(resp.GetBureaus())
-	resp.Advice = advice(resp, byPolicy(permit.Advice(), concerned, resp))
-	resp.Elapsed = durationpb.New(s.cfg.Now().Sub(began))
-	if err := s.cfg.Gate.Checked(ctx, checkID, client, req.GetJustification().GetPurpose(), permit, outcome(resp)); err != nil {
+	answer := func() error {
+		resp.Hits, resp.Bureaus = slices.Clone(local.hits), []*screeningv1.BureauStatus{local.status}
+		merge(resp, concerned, results)
+		sortHits(resp.GetHits(), s.cfg.Self)
+		resp.Verdict = Verdict(resp.GetBureaus())
+		resp.Advice = advice(resp, byPolicy(permit.Advice(), concerned, resp))
+		resp.Elapsed = durationpb.New(s.cfg.Now().Sub(began))
+		return permit.Checked(ctx, resp, results)
+	}
+	err = answer()
+	var unbooked *gate.NotBooked
+	if errors.As(err, &unbooked) {
+		withdraw(results, unbooked.Bureaus)
+		err = answer()
+	}
+	if err != nil {
 		return nil, err
 	}
 	return resp, nil
+}
+
+// withdraw takes back what bureaus answered: what the books do not take is shown to nobody.
+func withdraw(results []ask.Result, of []identity.Bureau) {
+	for i := range results {
+		if r := &results[i]; slices.Contains(of, r.Bureau) {
+			r.Status, r.Hits, r.Reason = queryv1.Status_STATUS_UNAVAILABLE, nil, "its answer could not be written into the own books"
+		}
+	}
+}
+
+// agencyName is what an agency may be called: on_behalf_of names one, and crosses the border as it
+// is, so that no officer's or traveller's name may stand there.
+var agencyName = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$`)
+
+// checking is what the gate is asked to permit: the check, and who makes it.
+func (s *Screening) checking(client identity.Identity, req *screeningv1.CheckRequest, subject *subject) (gate.Checking, error) {
+	given := req.GetRequester()
+	if behalf := given.GetOnBehalfOf(); behalf != "" && !agencyName.MatchString(behalf) {
+		return gate.Checking{}, fault.New(codes.InvalidArgument, fault.MalformedRequest, "requester.on_behalf_of",
+			"for whom you ask is no name of an agency: give 1 to 64 lower-case letters, digits, dots, dashes or underscores, as certificates have it")
+	}
+	requester := &queryv1.Requester{
+		Bureau:      string(client.Bureau),
+		Agency:      client.Agency,
+		Role:        string(client.Role),
+		Unit:        given.GetUnit(),
+		Workstation: given.GetWorkstation(),
+		OnBehalfOf:  given.GetOnBehalfOf(),
+	}
+	if s.cfg.Officers != nil {
+		requester.Officer = s.cfg.Officers.Pseudonym(client, given.GetOfficer(), s.cfg.Self)
+	}
+	return gate.Checking{
+		ID: uuid.NewString(), Client: client, Requester: requester, Officer: given.GetOfficer(), Justification: req.GetJustification(),
+		Document: subject.traveller.GetDocument(), Person: subject.traveller.GetPerson(),
+	}, nil
 }
 
 // patience is how long other bureaus are waited for: what the caller says, but no longer than
@@ -135,25 +208,20 @@ func (s *Screening) patience(req *screeningv1.CheckRequest) time.Duration {
 	return s.cfg.Patience
 }
 
-func (s *Screening) question(client identity.Identity, req *screeningv1.CheckRequest, subject *subject, all []concerned) ask.Question {
-	given := req.GetRequester()
+func (s *Screening) question(permit *gate.Permit, c gate.Checking, all []concerned) ask.Question {
 	targets := make([]ask.Target, 0, len(all))
-	for _, c := range all {
-		targets = append(targets, c.Target)
+	for _, t := range all {
+		if s.cfg.Officers != nil {
+			t.Officer = s.cfg.Officers.Pseudonym(c.Client, c.Officer, t.Bureau)
+		}
+		targets = append(targets, t.Target)
 	}
 	return ask.Question{
-		Requester: &queryv1.Requester{
-			Bureau:      string(client.Bureau),
-			Agency:      client.Agency,
-			Role:        string(client.Role),
-			Unit:        given.GetUnit(),
-			Officer:     given.GetOfficer(),
-			Workstation: given.GetWorkstation(),
-			OnBehalfOf:  given.GetOnBehalfOf(),
-		},
-		Justification: req.GetJustification(),
-		Document:      subject.traveller.GetDocument(),
-		Person:        subject.traveller.GetPerson(),
+		Books:         permit,
+		Requester:     c.Requester,
+		Justification: c.Justification,
+		Document:      c.Document,
+		Person:        c.Person,
 		MaxCandidates: uint32(s.cfg.MaxCandidates),
 		RosterVersion: s.cfg.Mesh.RosterVersion(),
 		Targets:       targets,
@@ -212,13 +280,4 @@ func sortHits(hits []*hitv1.Hit, self identity.Bureau) {
 		}
 		return strings.Compare(a.GetBureau(), b.GetBureau()) // and within a bureau in its own order
 	})
-}
-
-func outcome(resp *screeningv1.CheckResponse) []string {
-	out := make([]string, 0, len(resp.GetBureaus())+1)
-	out = append(out, strings.TrimPrefix(resp.GetVerdict().String(), "VERDICT_"))
-	for _, b := range resp.GetBureaus() {
-		out = append(out, b.GetBureau()+"="+strings.TrimPrefix(b.GetStatus().String(), "STATUS_"))
-	}
-	return out
 }

@@ -52,7 +52,7 @@ func fill(b *testing.B, s *store.Store, from, to int) {
 
 func openBench(b *testing.B) *store.Store {
 	b.Helper()
-	s, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "store.db")})
+	s, err := store.Open(b.Context(), config(b, filepath.Join(b.TempDir(), "store.db")))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -133,19 +133,32 @@ func BenchmarkFindDocuments(b *testing.B) {
 	})
 }
 
-// BenchmarkRecordPassage measures durable passages by one caller and by many at once.
-func BenchmarkRecordPassage(b *testing.B) {
-	var n atomic.Int64
-	record := func(b *testing.B, s *store.Store) error {
-		return s.RecordPassage(b.Context(), store.Passage{
-			MessageID: fmt.Sprintf("check-%d", n.Add(1)), Kind: "check", Direction: "local", Bureau: "BGR", Agency: "border-police",
-			Purpose: "border-control", Decision: "permit", Rules: []string{"own-agencies"}, PolicyVersion: "v1", At: time.Now(),
-		})
+// BenchmarkImportPersons measures an import of persons, each under a key of its own: one operation
+// is a batch of 1,000.
+func BenchmarkImportPersons(b *testing.B) {
+	s := openBench(b)
+	at := 0
+	for b.Loop() {
+		batch := make([]store.Put, 1000)
+		for i := range batch {
+			batch[i] = suspect(at+i, fmt.Sprintf("Invented %07d Person", at+i))
+		}
+		if _, err := s.Put(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+		at += len(batch)
 	}
+	b.ReportMetric(float64(at)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkPutState measures durable state by one caller and by many at once.
+func BenchmarkPutState(b *testing.B) {
+	var n atomic.Int64
+	value := make([]byte, 200)
 	b.Run("one", func(b *testing.B) {
 		s := openBench(b)
 		for b.Loop() {
-			if err := record(b, s); err != nil {
+			if err := s.PutState(b.Context(), "limits", fmt.Sprint(n.Add(1)%1000), value); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -155,11 +168,22 @@ func BenchmarkRecordPassage(b *testing.B) {
 		b.SetParallelism(32)
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				if err := record(b, s); err != nil {
+				if err := s.PutState(b.Context(), "limits", fmt.Sprint(n.Add(1)%1000), value); err != nil {
 					b.Error(err)
 					return
 				}
 			}
 		})
 	})
+}
+
+func suspect(i int, name string) store.Put {
+	return store.Put{Collection: store.Persons, Source: "wanted", Record: &recordv1.Record{
+		RecordId:    fmt.Sprintf("p:%d", i),
+		Stewardship: &recordv1.Stewardship{OwnerBureau: "BEL"},
+		Body: &recordv1.Record_Person{Person: &recordv1.Person{
+			Names: []*recordv1.Name{{Parts: []*recordv1.NamePart{{Kind: recordv1.NamePartKind_NAME_PART_KIND_FULL, Text: name}}}},
+			Role:  recordv1.PersonRole_PERSON_ROLE_WANTED,
+		}},
+	}}
 }

@@ -35,6 +35,15 @@ func newBulk(head, row, tail string, taken int) bulk {
 	return b
 }
 
+// all are the statements, for preparing.
+func (b bulk) all() []string {
+	var list []string
+	for _, n := range bulkSizes {
+		list = append(list, b.queries[n])
+	}
+	return list
+}
+
 // chunks calls do with the statement and its part of the rows' arguments, until all are done.
 func (b bulk) chunks(args []any, do func(query string, args []any) error) error {
 	for _, n := range bulkSizes {

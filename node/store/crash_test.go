@@ -56,6 +56,14 @@ func startChild(t *testing.T, play, path string, env ...string) *exec.Cmd {
 	return cmd
 }
 
+func openChild(path string) (*store.Store, error) {
+	c, _, err := configOf(path)
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(context.Background(), c)
+}
+
 // childOpen opens the store, and prints why it could not. As root it steps down first: to root
 // every folder is writable.
 func childOpen(path string) int {
@@ -66,7 +74,18 @@ func childOpen(path string) int {
 			return 2
 		}
 	}
-	s, err := store.Open(context.Background(), store.Config{Path: path})
+	dir, err := os.MkdirTemp("", "entente-store") // the vault's own medium can be written
+	if err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	defer os.RemoveAll(dir)
+	c, _, err := configWith(path, filepath.Join(dir, "records.vault"))
+	if err != nil {
+		fmt.Println(err)
+		return 2
+	}
+	s, err := store.Open(context.Background(), c)
 	if err != nil {
 		fmt.Println(errors.Is(err, store.ErrLocked), err)
 		return 1
@@ -108,7 +127,7 @@ func TestLockedByAnotherProcess(t *testing.T) {
 	if !bufio.NewScanner(out).Scan() { // a batch is acknowledged: it has the store open
 		t.Fatal("the other process did not begin")
 	}
-	_, err = store.Open(t.Context(), store.Config{Path: path})
+	_, err = store.Open(t.Context(), config(t, path))
 	if !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), "stop the node") {
 		t.Errorf("got %v", err)
 	}
@@ -129,13 +148,13 @@ func crashPuts(batch int) []store.Put {
 	return puts
 }
 
-func passageID(batch int) string { return fmt.Sprintf("check-%d", batch) }
+func stateKey(batch int) string { return fmt.Sprintf("batch-%d", batch) }
 
-// childImport imports batch after batch, with a passage after each, and prints the number of each
+// childImport imports batch after batch, with a piece of state after each, and prints the number of each
 // that was acknowledged, until it is killed.
 func childImport(path string, start int) int {
 	ctx := context.Background()
-	s, err := store.Open(ctx, store.Config{Path: path})
+	s, err := openChild(path)
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -145,8 +164,7 @@ func childImport(path string, start int) int {
 			fmt.Println(err)
 			return 1
 		}
-		err := s.RecordPassage(ctx, store.Passage{MessageID: passageID(b), Kind: "import", Decision: "permit", At: time.Now()})
-		if err != nil {
+		if err := s.PutState(ctx, "limits", stateKey(b), nil); err != nil {
 			fmt.Println(err)
 			return 1
 		}
@@ -220,21 +238,17 @@ func killWhileImporting(t *testing.T, path string, start int, random *rand.Rand)
 // examineAfterKill opens the store after a kill, and looks at every batch.
 func examineAfterKill(t *testing.T, path string, acknowledged int) {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{Path: path})
+	s, err := store.Open(t.Context(), config(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.Check(t.Context()); err != nil {
+	if err := s.Check(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
-	passed := map[string]bool{}
-	list, err := s.Passages(t.Context(), 0, 10_000)
+	states, err := s.ListState(t.Context(), "limits")
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, p := range list {
-		passed[p.MessageID] = true
 	}
 	for b := 0; ; b++ {
 		kept := 0
@@ -255,8 +269,8 @@ func examineAfterKill(t *testing.T, path string, acknowledged int) {
 		}
 		switch {
 		case kept == crashBatch:
-			if b <= acknowledged && !passed[passageID(b)] {
-				t.Errorf("batch %d: its passage was acknowledged, and is lost", b)
+			if _, there := states[stateKey(b)]; b <= acknowledged && !there {
+				t.Errorf("batch %d: its state was acknowledged, and is lost", b)
 			}
 		case b <= acknowledged:
 			t.Errorf("batch %d was acknowledged, and %d of %d are there", b, kept, crashBatch)

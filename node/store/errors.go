@@ -8,7 +8,7 @@ import (
 
 // What callers branch on.
 var (
-	// ErrNotFound says that there is no such record, or that it was withdrawn.
+	// ErrNotFound says that there is no such record, or that it was withdrawn or erased.
 	ErrNotFound = errors.New("no such record")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("the store is closed")
@@ -18,8 +18,8 @@ var (
 	ErrNotDatabase = errors.New("not a store of Entente")
 	// ErrNewerSchema says that a newer Entente wrote the database.
 	ErrNewerSchema = errors.New("the store was written by a newer Entente")
-	// ErrAskReused says that an ask id was used for another ask before.
-	ErrAskReused = errors.New("the ask id was used for another ask")
+	// ErrDamaged says that the database, or what belongs to it, is not what was written.
+	ErrDamaged = errors.New("the store is damaged")
 	// ErrTooMany says that more was found than can be answered completely.
 	ErrTooMany = errors.New("too many records found")
 	// ErrInvalid says that an argument or a record cannot be stored or looked up as it is.
@@ -28,7 +28,7 @@ var (
 	ErrExists = errors.New("the record exists")
 	// ErrOtherSource says that another source holds the record's id.
 	ErrOtherSource = errors.New("the record belongs to another source")
-	// ErrDeletionHold says that a record may not be withdrawn as long as its deletion_hold stands.
+	// ErrDeletionHold says that a record may not be withdrawn or erased as long as its deletion_hold stands.
 	ErrDeletionHold = errors.New("the record is under a deletion hold")
 )
 

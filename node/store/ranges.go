@@ -1,9 +1,6 @@
 package store
 
 import (
-	"context"
-	"errors"
-	"math"
 	"strconv"
 )
 
@@ -37,6 +34,16 @@ func newProbe(key string) (probe, bool) {
 	return probe{prefix: key[:at], width: width, num: num}, true
 }
 
+// hashes are those of all blocks that hold the number. There are as many as the number has
+// digits, and one more, whatever ranges the store holds: what a look-up costs depends on what is
+// asked, not on what is there.
+func (p probe) hashes(h *hasher, list [][hashSize]byte) [][hashSize]byte {
+	for level, block := 0, p.num; level <= p.width; level, block = level+1, block/10 {
+		list = append(list, h.block(p.prefix, p.width, level, block))
+	}
+	return list
+}
+
 // span is a range of numbers, both ends included.
 type span struct {
 	prefix   string
@@ -64,100 +71,31 @@ func newSpan(fromKey, toKey string) (span, error) {
 	return span{prefix: from.prefix, width: from.width, from: from.num, to: to.num}, nil
 }
 
-// level is the lowest level at which the span lies in one block or two neighbours.
-func (s span) level() (level int, size int64) {
-	size = 1
-	for s.to/size-s.from/size > 1 {
-		level, size = level+1, size*10
-	}
-	return level, size
+func (s span) holds(p probe) bool {
+	return p.prefix == s.prefix && p.width == s.width && s.from <= p.num && p.num <= s.to
 }
 
-// levelKey names one count of ranges.
-type levelKey struct {
-	prefix string
-	width  int
-	level  int
+// cover is the fewest blocks of 10^level numbers that hold the span and nothing else: at most 18
+// on each level.
+func (s span) cover(each func(level int, block int64)) {
+	lo, hi := s.from, s.to
+	for level := 0; lo <= hi; level++ {
+		for ; lo <= hi && lo%10 != 0; lo++ {
+			each(level, lo)
+		}
+		for ; lo <= hi && hi%10 != 9; hi-- {
+			each(level, hi)
+		}
+		if lo <= hi {
+			lo, hi = lo/10, hi/10
+		}
+	}
 }
 
-const (
-	addRange = `INSERT INTO document_ranges (range_prefix, width, level, block, from_num, to_num, seq)
-VALUES ($1, $2, $3, $4, $5, $6, $7)`
-	rangesOf     = `SELECT range_prefix, width, level, from_num, to_num FROM document_ranges WHERE seq = $1`
-	removeRanges = `DELETE FROM document_ranges WHERE seq = $1`
-
-	addLevel   = `UPDATE document_range_levels SET live = live + $1 WHERE range_prefix = $2 AND width = $3 AND level = $4`
-	newLevel   = `INSERT INTO document_range_levels (range_prefix, width, level, block_size, live) VALUES ($1, $2, $3, $4, $5)`
-	emptyLevel = `DELETE FROM document_range_levels WHERE range_prefix = $1 AND width = $2 AND level = $3 AND live = 0`
-)
-
-func (t *transaction) addRange(ctx context.Context, s span, seq int64) error {
-	level, size := s.level()
-	for block := s.from / size; block <= s.to/size; block++ {
-		if _, err := t.exec(ctx, addRange, s.prefix, s.width, level, block, s.from, s.to, seq); err != nil {
-			return err
-		}
-	}
-	t.levels[levelKey{s.prefix, s.width, level}]++
-	return nil
-}
-
-// stored is the range in row seq and its level, or none. It is read from the table, not made from
-// the record again: another normal form may have made it.
-func (t *transaction) stored(ctx context.Context, seq int64) (s *span, level int, err error) {
-	rows, err := t.rows(ctx, rangesOf, seq)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		s = &span{}
-		if err := rows.Scan(&s.prefix, &s.width, &level, &s.from, &s.to); err != nil {
-			return nil, 0, err
-		}
-	}
-	return s, level, rows.Err()
-}
-
-func (t *transaction) holdsRange(ctx context.Context, want span, seq int64) (bool, error) {
-	have, _, err := t.stored(ctx, seq)
-	return have != nil && *have == want, err
-}
-
-func (t *transaction) removeRange(ctx context.Context, seq int64) error {
-	have, level, err := t.stored(ctx, seq)
-	if err != nil || have == nil {
-		return err
-	}
-	if _, err := t.exec(ctx, removeRanges, seq); err != nil {
-		return err
-	}
-	t.levels[levelKey{have.prefix, have.width, level}]--
-	return nil
-}
-
-func (t *transaction) settleLevels(ctx context.Context) error {
-	for k, n := range t.levels {
-		if n == 0 {
-			continue
-		}
-		res, err := t.exec(ctx, addLevel, n, k.prefix, k.width, k.level)
-		if err != nil {
-			return err
-		}
-		hit, err := res.RowsAffected()
-		if err != nil {
-			return err
-		}
-		if hit == 0 {
-			size := int64(math.Pow10(k.level))
-			if _, err := t.exec(ctx, newLevel, k.prefix, k.width, k.level, size, n); err != nil {
-				return err
-			}
-		}
-		if _, err := t.exec(ctx, emptyLevel, k.prefix, k.width, k.level); err != nil {
-			return err
-		}
-	}
-	return nil
+func (s span) hashes(h *hasher) [][hashSize]byte {
+	var list [][hashSize]byte
+	s.cover(func(level int, block int64) {
+		list = append(list, h.block(s.prefix, s.width, level, block))
+	})
+	return list
 }

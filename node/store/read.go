@@ -9,7 +9,6 @@ import (
 	"time"
 
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
-	"google.golang.org/protobuf/proto"
 )
 
 // maxPage is how many rows one call returns at the most, whatever it asks for: the rows are in
@@ -25,26 +24,81 @@ func page(limit int) (int, error) {
 }
 
 const (
-	getRecord = `SELECT r.body FROM record_ids i JOIN records r ON r.seq = i.seq
-WHERE i.collection_no = $1 AND i.record_id = $2 AND i.live = 1`
+	namedColumns = `i.source_no, i.live, i.id_hash, ` + rowColumns
 
-	listRecords = `SELECT i.record_id, r.body FROM record_ids i JOIN records r ON r.seq = i.seq
-WHERE i.collection_no = $1 AND i.record_id > $2 AND i.live = 1 ORDER BY i.record_id LIMIT $3`
-	listSource = `SELECT i.record_id, r.body FROM record_ids i JOIN records r ON r.seq = i.seq
-WHERE i.collection_no = $1 AND i.record_id > $2 AND i.live = 1
-AND i.source_no = (SELECT source_no FROM sources WHERE name = $4) ORDER BY i.record_id LIMIT $3`
-	sourceIDs = `SELECT record_id FROM record_ids
-WHERE collection_no = $1 AND record_id > $2 AND live = 1
-AND source_no = (SELECT source_no FROM sources WHERE name = $4) ORDER BY record_id LIMIT $3`
+	getRecord = `SELECT ` + namedColumns + ` FROM record_ids i JOIN records r ON r.seq = i.seq
+WHERE i.collection_no = $1 AND i.id_hash = $2`
 
-	changes = `SELECT seq, collection_no, record_id, version, withdrawn_at, body FROM records
-WHERE seq > $1 ORDER BY seq LIMIT $2`
-	changesOf = `SELECT seq, collection_no, record_id, version, withdrawn_at, body FROM records
-WHERE collection_no = $3 AND seq > $1 ORDER BY seq LIMIT $2`
+	listRecords = `SELECT ` + namedColumns + ` FROM record_ids i JOIN records r ON r.seq = i.seq
+WHERE i.collection_no = $1 AND i.id_hash > $2 AND i.live = 1 ORDER BY i.id_hash LIMIT $3`
+	listSource = `SELECT ` + namedColumns + ` FROM record_ids i JOIN records r ON r.seq = i.seq
+WHERE i.collection_no = $1 AND i.id_hash > $2 AND i.live = 1
+AND i.source_no = (SELECT source_no FROM sources WHERE name = $4) ORDER BY i.id_hash LIMIT $3`
+	sourceKeys = `SELECT id_hash FROM record_ids
+WHERE collection_no = $1 AND id_hash > $2 AND live = 1
+AND source_no = (SELECT source_no FROM sources WHERE name = $4) ORDER BY id_hash LIMIT $3`
+
+	changes = `SELECT ` + rowColumns + ` FROM records r
+WHERE r.seq > $1 ORDER BY r.seq LIMIT $2`
+	changesOf = `SELECT ` + rowColumns + ` FROM records r
+WHERE r.collection_no = $3 AND r.seq > $1 ORDER BY r.seq LIMIT $2`
+
+	stillThere = `SELECT EXISTS (SELECT 1 FROM records WHERE seq = $1 AND key_id = $2)`
 )
+
+// vanishTries is how often a question is asked again because a record was withdrawn while it was
+// answered. Each time another one must have been.
+const vanishTries = 100
+
+// reading asks a question until no record that it met was withdrawn meanwhile. A key that is
+// destroyed while its row still stands is damage, and not an erasure.
+func (s *Store) reading(ctx context.Context, do func() error) error {
+	var err error
+	for range vanishTries {
+		err = do()
+		var gone *vanished
+		if !errors.As(err, &gone) {
+			return err
+		}
+		if err := s.trulyGone(ctx, gone); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// trulyGone looks whether a row whose key is destroyed has gone as well.
+func (s *Store) trulyGone(ctx context.Context, v *vanished) error {
+	var there bool
+	if err := s.reader.stmt(stillThere).QueryRowContext(ctx, v.seq, v.vaultKey).Scan(&there); err != nil {
+		return err
+	}
+	if there {
+		return damagedRow(&kept{seq: v.seq, collection: v.collection}, errors.New("its key was destroyed"))
+	}
+	return nil
+}
+
+// row reads the row of a record by its key, live or not. ErrNotFound: there never was one.
+func (s *Store) row(ctx context.Context, collection int64, key RecordKey) (*kept, error) {
+	s.work.rows.Add(1)
+	k, err := scanNamed(s.reader.stmt(getRecord).QueryRowContext(ctx, collection, key[:]).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	if err == nil && (k.collection != collection || k.key != key) {
+		err = damagedRow(k, errors.New("record_ids says otherwise"))
+	}
+	return k, err
+}
 
 // Get returns one record, or ErrNotFound, also if it was withdrawn.
 func (s *Store) Get(ctx context.Context, collection, id string) (*recordv1.Record, error) {
+	return s.GetByKey(ctx, collection, s.KeyOf(collection, id))
+}
+
+// GetByKey returns the record that a key (KeyOf, SourceKeys) stands for, or ErrNotFound.
+func (s *Store) GetByKey(ctx context.Context, collection string, key RecordKey) (*recordv1.Record, error) {
 	leave, err := s.enter()
 	if err != nil {
 		return nil, err
@@ -54,27 +108,28 @@ func (s *Store) Get(ctx context.Context, collection, id string) (*recordv1.Recor
 	if err != nil {
 		return nil, fmt.Errorf("store: get: %w", err)
 	}
-	var body []byte
-	err = s.reader.stmt(getRecord).QueryRowContext(ctx, no, id).Scan(&body)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNotFound
-	}
+	var c *content
+	err = s.reading(ctx, func() error {
+		k, err := s.row(ctx, no, key)
+		if err != nil {
+			return err
+		}
+		if !k.live() {
+			return ErrNotFound
+		}
+		c, err = s.opener().open(k)
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("store: get: %w", err)
+		return nil, fmt.Errorf("store: get: %w", explainSQLite(err))
 	}
-	return decode(id, body)
+	return c.record, nil
 }
 
-func decode(id string, body []byte) (*recordv1.Record, error) {
-	r := &recordv1.Record{}
-	if err := proto.Unmarshal(body, r); err != nil {
-		return nil, fmt.Errorf("store: %w", damaged(id, err))
-	}
-	return r, nil
-}
-
-// List returns at most limit records of a collection in the order of their ids, compared byte by
-// byte, after the id afterID. Source "" is every source. No call returns more than 10,000.
+// List returns at most limit records of a collection that come after the record afterID, "" for
+// the first page; that one need not be there any more. The order is that of the keyed hashes of
+// their ids: the same at each call, and no other store's. Source "" is every source. No call
+// returns more than 10,000.
 func (s *Store) List(ctx context.Context, collection, source, afterID string, limit int) ([]*recordv1.Record, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -88,57 +143,70 @@ func (s *Store) List(ctx context.Context, collection, source, afterID string, li
 	if err != nil {
 		return nil, fmt.Errorf("store: list: %w", err)
 	}
-	query, args := listRecords, []any{no, afterID, limit}
+	after := []byte{}
+	if afterID != "" {
+		key := s.hash.record(no, afterID)
+		after = key[:]
+	}
+	query, args := listRecords, []any{no, after, limit}
 	if source != "" {
 		query, args = listSource, append(args, source)
 	}
 	var records []*recordv1.Record
-	err = s.each(ctx, query, args, func(scan scanner) error {
-		var id string
-		var body []byte
-		if err := scan(&id, &body); err != nil {
-			return err
-		}
-		r, err := decode(id, body)
-		records = append(records, r)
-		return err
+	err = s.reading(ctx, func() error {
+		records = nil
+		o := s.opener()
+		return s.each(ctx, query, args, func(scan scanner) error {
+			s.work.rows.Add(1)
+			k, err := scanNamed(scan)
+			if err != nil {
+				return err
+			}
+			c, err := o.open(k)
+			if err != nil {
+				return err
+			}
+			records = append(records, c.record)
+			return nil
+		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: list: %w", err)
+		return nil, fmt.Errorf("store: list: %w", explainSQLite(err))
 	}
 	return records, nil
 }
 
-// idPage is how many ids SourceIDs reads at once. Between two pages it holds nothing: a reader
+// keyPage is how many keys SourceKeys reads at once. Between two pages it holds nothing: a reader
 // that stays in the database for minutes keeps the WAL from being folded back.
-const idPage = 2_000
+const keyPage = 2_000
 
-// SourceIDs yields the ids of a source's records, in their order. An id that is there from the
-// first to the last moment is yielded once; one that comes or goes meanwhile may be yielded or
-// not. After an error it ends.
-func (s *Store) SourceIDs(ctx context.Context, collection, source string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		var after string
+// SourceKeys yields the keys of a source's records, in the order of List. One that is there from
+// the first to the last moment is yielded once; one that comes or goes meanwhile may be yielded or
+// not. After an error it ends. No record is opened: who has the ids of a file compares their
+// keys (KeyOf).
+func (s *Store) SourceKeys(ctx context.Context, collection, source string) iter.Seq2[RecordKey, error] {
+	return func(yield func(RecordKey, error) bool) {
+		after := []byte{}
 		for {
-			ids, err := s.idsAfter(ctx, collection, source, after)
+			keys, err := s.keysAfter(ctx, collection, source, after)
 			if err != nil {
-				yield("", err)
+				yield(RecordKey{}, err)
 				return
 			}
-			for _, id := range ids {
-				if !yield(id, nil) {
+			for _, key := range keys {
+				if !yield(key, nil) {
 					return
 				}
 			}
-			if len(ids) < idPage {
+			if len(keys) < keyPage {
 				return
 			}
-			after = ids[len(ids)-1]
+			after = keys[len(keys)-1][:]
 		}
 	}
 }
 
-func (s *Store) idsAfter(ctx context.Context, collection, source, after string) ([]string, error) {
+func (s *Store) keysAfter(ctx context.Context, collection, source string, after []byte) ([]RecordKey, error) {
 	leave, err := s.enter()
 	if err != nil {
 		return nil, err
@@ -146,28 +214,37 @@ func (s *Store) idsAfter(ctx context.Context, collection, source, after string) 
 	defer leave()
 	no, err := collectionNo(collection)
 	if err != nil {
-		return nil, fmt.Errorf("store: source ids: %w", err)
+		return nil, fmt.Errorf("store: source keys: %w", err)
 	}
-	ids := make([]string, 0, idPage)
-	err = s.each(ctx, sourceIDs, []any{no, after, idPage, source}, func(scan scanner) error {
-		var id string
-		err := scan(&id)
-		ids = append(ids, id)
-		return err
+	keys := make([]RecordKey, 0, keyPage)
+	err = s.each(ctx, sourceKeys, []any{no, after, keyPage, source}, func(scan scanner) error {
+		var b []byte
+		if err := scan(&b); err != nil {
+			return err
+		}
+		if len(b) != hashSize {
+			return fmt.Errorf("%w: a row of record_ids: restore a backup", ErrDamaged)
+		}
+		keys = append(keys, RecordKey(b))
+		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: source ids: %w", err)
+		return nil, fmt.Errorf("store: source keys: %w", explainSQLite(err))
 	}
-	return ids, nil
+	return keys, nil
 }
 
 // Change is the newest change of one record.
 type Change struct {
 	// Seq is the change's place among all changes.
 	Seq int64
-	// Collection and RecordID name the record.
+	// Collection and RecordID name the record. Of a record that was erased before the store was
+	// opened the id is empty: no follower can hold it. It is empty too after 65,536 more erasures:
+	// a follower that is as far behind begins again at 0, with nothing.
 	Collection string
 	RecordID   string
+	// Key is the record's key (KeyOf), which a withdrawn and an erased one keep.
+	Key RecordKey
 	// Version is the record's version; of a withdrawn one its last.
 	Version uint64
 	// Record is the record as it is now. Nil: it was withdrawn.
@@ -210,40 +287,56 @@ func (s *Store) Changes(ctx context.Context, after int64, limit int, collections
 		}
 	}
 	var list []Change
-	err = s.each(ctx, query, args, func(scan scanner) error {
-		c, err := scanChange(scan)
-		list = append(list, c)
-		return err
+	err = s.reading(ctx, func() error {
+		list = nil
+		o := s.opener()
+		return s.each(ctx, query, args, func(scan scanner) error {
+			s.work.rows.Add(1)
+			k, err := scanKept(scan)
+			if err != nil {
+				return err
+			}
+			c, err := s.change(o, k)
+			list = append(list, c)
+			return err
+		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: changes: %w", err)
+		return nil, fmt.Errorf("store: changes: %w", explainSQLite(err))
 	}
 	return list, nil
 }
 
-func scanChange(scan scanner) (Change, error) {
-	var c Change
-	var no, version int64
-	var withdrawn sql.NullInt64
-	var body []byte
-	if err := scan(&c.Seq, &no, &c.RecordID, &version, &withdrawn, &body); err != nil {
-		return c, err
-	}
-	c.Collection, c.Version = collectionName(no), uint64(version)
-	if withdrawn.Valid {
-		c.WithdrawnAt = time.Unix(0, withdrawn.Int64).UTC()
+func (s *Store) change(o *opener, k *kept) (Change, error) {
+	c := Change{Seq: k.seq, Collection: collectionName(k.collection), Key: k.key, Version: uint64(k.version)}
+	if k.live() {
+		body, err := o.open(k)
+		if err != nil {
+			return c, err
+		}
+		c.Record, c.RecordID = body.record, body.record.GetRecordId()
 		return c, nil
 	}
-	var err error
-	c.Record, err = decode(c.RecordID, body)
-	return c, err
+	left, err := s.openRemains(k)
+	if err != nil {
+		return c, err
+	}
+	c.WithdrawnAt, c.RecordID = time.Unix(0, k.withdrawnAt).UTC(), left.id
+	if c.RecordID == "" {
+		c.RecordID = s.erased.id(k)
+	}
+	return c, nil
 }
 
 type scanner func(dest ...any) error
 
 // each runs a query on a connection that reads, and calls do for every row.
-func (s *Store) each(ctx context.Context, query string, args []any, do func(scan scanner) error) (err error) {
-	rows, err := s.reader.stmt(query).QueryContext(ctx, args...)
+func (s *Store) each(ctx context.Context, query string, args []any, do func(scan scanner) error) error {
+	return eachOf(ctx, s.reader.stmt(query), args, do)
+}
+
+func eachOf(ctx context.Context, stmt *sql.Stmt, args []any, do func(scan scanner) error) (err error) {
+	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return err
 	}

@@ -137,9 +137,21 @@ type incoming struct {
 	collection int64
 	source     string
 	isNew      bool
+	key        RecordKey
 	record     *recordv1.Record // a copy, with its keys, without version
-	digest     []byte
+	digest     []byte           // SHA-256
+	mark       []byte           // what is kept of digest and look-up outside of the body
+	endKey     string
 	lookup     lookup
+	hashes     lookupHashes
+}
+
+// personal tells whether a record says anything of a person, so that it has a key of its own. A
+// document does if it belongs to somebody, or holds words that somebody wrote.
+func personal(r *recordv1.Record) bool {
+	d := r.GetDocument()
+	return d == nil || d.GetPersonRef() != "" || d.GetStatus() == recordv1.DocumentStatus_DOCUMENT_STATUS_ASSOCIATED ||
+		d.GetRemarks() != "" || len(d.GetActionText()) > 0 || len(r.GetStewardship().GetProvenance()) > 0
 }
 
 func (s *Store) examine(p Put) (incoming, string, error) {
@@ -176,16 +188,23 @@ func (s *Store) examine(p Put) (incoming, string, error) {
 		in.record.GetDocument().NumberKey = d.NumberKey
 		in.record.GetDocument().MoreKeys = slices.Clone(d.MoreKeys)
 		var field string
-		if in.lookup, field, err = s.lookupOf(d); err != nil {
+		in.endKey = s.endKeyOf(d)
+		if in.lookup, field, err = lookupOf(d, in.endKey); err != nil {
 			return in, field, err
 		}
+		in.hashes = in.lookup.hashes(s.hash)
 	}
+	in.key = s.hash.record(in.collection, p.Record.RecordId)
+	in.mark = s.hash.mark(in.collection, in.digest, in.lookup)
 	return in, "", nil
 }
 
 // Put keeps records, all or none of them, durably: when it returns nil they survive a crash. A
 // record whose content is there already is left alone. Refused records come back in a
 // *BatchError.
+//
+// Each record that says something of a person is sealed under a key of its own; the other
+// documents of one call share one.
 //
 // Who else writes waits as long as the batch takes: batches of 500 to 2,000 are quick for the
 // importer and short for an officer at the counter.
@@ -224,6 +243,7 @@ func (s *Store) put(ctx context.Context, puts []Put, end error) ([]PutResult, er
 	}
 	var results []PutResult
 	err = s.write(ctx, func(steady context.Context, t *transaction) error {
+		t.rehearsal = end != nil
 		p := putting{transaction: t, now: s.now(), sources: map[string]int64{}, results: make([]PutResult, 0, len(batch))}
 		if err := p.all(steady, ctx, batch); err != nil {
 			return err
@@ -244,9 +264,4 @@ func writeError(verb string, err error) error {
 		return b
 	}
 	return fmt.Errorf("store: %s: %w", verb, err)
-}
-
-// damaged says that a body in the database is not what was written there.
-func damaged(id string, err error) error {
-	return fmt.Errorf("record %q cannot be read, the database is damaged, restore a backup: %w", id, err)
 }

@@ -191,7 +191,7 @@ func explainSQLite(err error) error {
 	case sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%w: it is no SQLite database, or it is damaged at its beginning: give another path, or restore a backup", ErrNotDatabase)
 	case sqlite3.SQLITE_CORRUPT:
-		return fmt.Errorf("the database is damaged, restore a backup: %w", err)
+		return fmt.Errorf("%w, restore a backup: %w", ErrDamaged, err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 		return fmt.Errorf("the node must be able to write the file and its folder: %w", err)
 	default:

@@ -4,29 +4,32 @@ package store
 
 func writerSQL() []string {
 	list := []string{
-		lockSequence, saveSequence,
-		changeRecord, changeID, addSource, findSource, sourceName,
+		lockSequence, saveSequence, countCommit,
+		changeRecord, changeID, addSource, findSource, sourceName, readBody, eraseInPlace,
 		addCount, newCount,
-		removeKey,
-		addRange, rangesOf, removeRanges, addLevel, newLevel, emptyLevel,
-		keepAsk, askDigest, forgetAsks,
-		addPassage,
+		getKeyRow, changeKeyRow, removeKeyRow,
+		removeKey, removeBlock,
+		putState, deleteState,
 	}
-	for _, n := range bulkSizes {
-		list = append(list, findRecords.queries[n], addRecords.queries[n], addIDs.queries[n], addKeys.queries[n])
+	for _, b := range []bulk{findRecords, addRecords, addIDs, addKeys, addBlocks, addKeyRows} {
+		list = append(list, b.all()...)
 	}
 	return list
 }
 
 func readerSQL() []string {
 	list := []string{
-		getRecord, listRecords, listSource, sourceIDs, changes, changesOf,
-		countAll, countSource,
-		recallAsk, listPassages,
-		integrity,
+		getRecord, listRecords, listSource, sourceKeys, changes, changesOf, stillThere,
+		countAll, countSource, countLive,
+		listKeyRows, keysIntact, listSources,
+		getState, listState, allState,
+		integrity, schemaNow, walkRecords, walkKeys, walkBlocks, countRows,
 	}
-	for _, n := range lookupSizes {
-		list = append(list, lookupQueries[n])
+	for _, b := range []bulk{findKeys, findBlocks, findFillers, findBodies} {
+		list = append(list, b.all()...)
+	}
+	for _, q := range lookupQueries {
+		list = append(list, q)
 	}
 	for _, v := range invariants {
 		list = append(list, v.query)

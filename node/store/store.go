@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -9,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/entente-mesh/entente/node/vault"
 )
 
 // readers is how many connections read at the same time. SQLite through database/sql gets slower
@@ -19,6 +23,13 @@ const readers = 4
 type Config struct {
 	// Path is the database file. Its folder must exist; the file is made if it does not.
 	Path string
+	// Vault keeps the keys of bodies. It must be open as long as the store is, and serve no other.
+	Vault Vault
+	// LookupKey makes the keyed hashes by which records are found, 32 bytes. Another one finds
+	// nothing: it belongs to the database as long as that lives.
+	LookupKey []byte
+	// StateKey seals what has no key in the vault: state and the ids of withdrawn records, 32 bytes.
+	StateKey []byte
 	// DocumentKey makes the normal form of a document number: the function that made the
 	// records' number_key. The store needs it for range_end alone, which travels as written.
 	// Optional: without it, letters and digits are kept, in capitals.
@@ -31,15 +42,31 @@ type Config struct {
 
 // Store is an open store. Its methods may be called by many goroutines.
 type Store struct {
+	path        string
+	vault       Vault
+	hash        *hasher
+	sealer      vault.Key
+	throwaway   [vault.KeySize]byte // the key of what a rehearsal writes and nobody keeps
 	documentKey func(string) string
 	now         func() time.Time
+	log         *slog.Logger
+	work        counters
 
 	lock   *os.File // the .lock file, locked while the store is open
 	writer *pool    // one connection: SQLite has one writer anyway, and here it never has to wait for a lock
 	reader *pool
+	marks  [2]*mark // beside the database, and beside the vault
+	older  bool     // the marks were removed to go on with an older copy
 
-	journal chan entry    // to the group commit's goroutine
+	entries chan entry    // to the group commit's goroutine
 	stopped chan struct{} // closed when that goroutine has ended
+
+	doomedMu sync.Mutex
+	doomed   []uint64 // keys to be destroyed, guarded by doomedMu
+
+	erased erasedIDs
+
+	long longReads
 
 	// life is held for reading by every call and for writing by Close, which so waits for them.
 	life   sync.RWMutex
@@ -52,6 +79,16 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if c.Path == "" {
 		return nil, fmt.Errorf("store: path: %w", invalid("give the database file"))
 	}
+	if c.Vault == nil {
+		return nil, fmt.Errorf("store: vault: %w", invalid("give the vault for the keys of bodies"))
+	}
+	if len(c.LookupKey) != vault.KeySize {
+		return nil, fmt.Errorf("store: lookup key: %w", invalid("%d bytes: give %d", len(c.LookupKey), vault.KeySize))
+	}
+	sealer, err := vault.NewSealer(c.StateKey)
+	if err != nil {
+		return nil, fmt.Errorf("store: state key: %w", invalid("%d bytes: give %d", len(c.StateKey), vault.KeySize))
+	}
 	if c.DocumentKey == nil {
 		c.DocumentKey = capitalsAndDigits
 	}
@@ -62,15 +99,21 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{
+		path:        c.Path,
+		vault:       c.Vault,
+		hash:        newHasher(bytes.Clone(c.LookupKey)),
+		sealer:      sealer,
 		documentKey: c.DocumentKey,
 		now:         c.Now,
-		journal:     make(chan entry, groupLimit),
+		log:         c.Logger,
+		entries:     make(chan entry, groupLimit),
 		stopped:     make(chan struct{}),
 	}
+	rand.Read(s.throwaway[:]) // never fails (crypto/rand, since Go 1.24)
 	if err := s.open(ctx, c); err != nil {
 		return nil, fmt.Errorf("store: open %s: %w", c.Path, errors.Join(err, s.release()))
 	}
-	go s.keepJournal()
+	go s.commitGroups()
 	return s, nil
 }
 
@@ -88,7 +131,16 @@ func (s *Store) open(ctx context.Context, c Config) error {
 	if s.writer, err = openPool(c.Path, forWriting, 1); err != nil {
 		return err
 	}
+	if err = s.wholeFile(ctx); err != nil {
+		return err
+	}
 	if err = migrate(ctx, s.writer.db, c.Logger); err != nil {
+		return err
+	}
+	if err = s.openMarks(); err != nil {
+		return err
+	}
+	if err = s.compareMarks(ctx); err != nil {
 		return err
 	}
 	if s.reader, err = openPool(c.Path, forReading, readers); err != nil {
@@ -97,7 +149,22 @@ func (s *Store) open(ctx context.Context, c Config) error {
 	if err = s.writer.prepare(ctx, writerSQL()); err != nil {
 		return err
 	}
-	return s.reader.prepare(ctx, readerSQL())
+	if err = s.reader.prepare(ctx, readerSQL()); err != nil {
+		return err
+	}
+	// What is small is compared with what was written before anybody relies on it; the rest is
+	// when it is read, and by Check.
+	if err = s.checkSources(ctx); err != nil {
+		return err
+	}
+	if err = s.checkState(ctx, func(err error) error { return err }); err != nil {
+		return err
+	}
+	if err = s.reconcile(ctx); err != nil {
+		return err
+	}
+	_, err = s.foldWAL(ctx)
+	return err
 }
 
 // Close waits for the calls under way, finishes what was accepted, and closes the database. Later
@@ -109,7 +176,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	close(s.journal) // nobody is about to send: senders hold life
+	close(s.entries) // nobody is about to send: senders hold life
 	<-s.stopped
 	if err := s.release(); err != nil {
 		return fmt.Errorf("store: close: %w", err)
@@ -126,6 +193,11 @@ func (s *Store) release() error {
 	}
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
+	}
+	for _, m := range s.marks {
+		if m != nil {
+			errs = append(errs, m.close())
+		}
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
@@ -145,12 +217,18 @@ func (s *Store) enter() (leave func(), err error) {
 
 // transaction is one write transaction. It belongs to one goroutine.
 type transaction struct {
+	s         *Store
 	tx        *sql.Tx
 	pool      *pool
 	ready     map[string]*sql.Stmt
 	sequences map[string]*sequence
 	counts    map[countKey]int64
-	levels    map[levelKey]int64
+	uses      map[int64]int64     // by how much more (or fewer) live records a key has
+	fresh     map[int64]vault.Key // keys that were made for it
+	doomed    []int64             // keys that nothing is sealed under any more
+	bodies    *opener
+	rehearsal bool
+	commits   int64
 	changed   bool // false: nothing to commit, and no disk to wait for
 }
 
@@ -166,28 +244,54 @@ func (s *Store) write(ctx context.Context, do func(ctx context.Context, t *trans
 	}
 	defer tx.Rollback() // after a commit it does nothing
 	t := &transaction{
+		s:         s,
 		tx:        tx,
 		pool:      s.writer,
 		ready:     map[string]*sql.Stmt{},
 		sequences: map[string]*sequence{},
 		counts:    map[countKey]int64{},
-		levels:    map[levelKey]int64{},
+		uses:      map[int64]int64{},
+		fresh:     map[int64]vault.Key{},
+		bodies:    s.opener(),
 	}
+	t.bodies.fresh = t.fresh
 	// A context that can end costs a goroutine with every statement.
 	steady := context.WithoutCancel(ctx)
-	if err := do(steady, t); err != nil {
-		return err
+	err = do(steady, t)
+	if err == nil && t.changed {
+		err = t.settle(steady)
+	}
+	if err != nil {
+		if errors.Is(err, errVanished) {
+			// No record goes while this transaction is open, so its key was destroyed without it.
+			err = fmt.Errorf("%w: a live record's key was destroyed: restore a backup", ErrDamaged)
+		}
+		return errors.Join(err, s.discard(t))
 	}
 	if !t.changed {
 		return nil
 	}
-	if err := t.settle(steady); err != nil {
-		return err
-	}
 	if err := tx.Commit(); err != nil {
+		// Whether it is durable all the same is not known: its keys stay until the next start.
 		return fmt.Errorf("commit: %w", err)
 	}
+	s.note(steady, t.commits)
+	if err := s.destroy(t.doomed); err != nil {
+		s.log.ErrorContext(ctx, "keys of what was withdrawn are not destroyed yet", slog.Any("error", err))
+	}
 	return nil
+}
+
+// discard destroys the keys that were made for a transaction that is not kept.
+func (s *Store) discard(t *transaction) error {
+	if t.rehearsal || len(t.fresh) == 0 {
+		return nil
+	}
+	ids := make([]int64, 0, len(t.fresh))
+	for id := range t.fresh {
+		ids = append(ids, id)
+	}
+	return s.destroy(ids)
 }
 
 // settle writes what the transaction has added up.
@@ -195,7 +299,10 @@ func (t *transaction) settle(ctx context.Context) error {
 	if err := t.settleCounts(ctx); err != nil {
 		return err
 	}
-	if err := t.settleLevels(ctx); err != nil {
+	if err := t.settleKeys(ctx); err != nil {
+		return err
+	}
+	if err := t.row(ctx, countCommit).Scan(&t.commits); err != nil {
 		return err
 	}
 	for name, q := range t.sequences {

@@ -15,11 +15,10 @@ import (
 
 	"github.com/entente-mesh/entente/node/store"
 	"github.com/entente-mesh/entente/node/store/storetest"
-	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
+	"github.com/entente-mesh/entente/node/vault"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/testing/protocmp"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 func TestMain(m *testing.M) {
@@ -29,9 +28,32 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// config is that of a store with its vault beside it, whose keys are the same at each opening.
+func config(tb testing.TB, path string) store.Config {
+	tb.Helper()
+	c, v, err := configOf(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { v.Close() })
+	return c
+}
+
+func configOf(path string) (store.Config, *vault.Vault, error) {
+	return configWith(path, path+".vault")
+}
+
+func configWith(path, keys string) (store.Config, *vault.Vault, error) {
+	master := bytes.Repeat([]byte{7}, vault.KeySize)
+	lookup, err1 := vault.Derive(master, "lookup")
+	state, err2 := vault.Derive(master, "state")
+	v, err3 := vault.Open(vault.Config{Path: keys, Master: master, Label: "records"})
+	return store.Config{Path: path, Vault: v, LookupKey: lookup, StateKey: state}, v, errors.Join(err1, err2, err3)
+}
+
 func open(t *testing.T, path string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{Path: path})
+	s, err := store.Open(t.Context(), config(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,13 +71,20 @@ func TestSQLite(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) *store.Store { return open(t, newPath(t)) })
 }
 
-// tamper runs SQL on the file without the store, as somebody with another program could.
-func tamper(t *testing.T, path string, statements ...string) {
+// raw opens the file without the store.
+func raw(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return db
+}
+
+// tamper runs SQL on the file without the store, as somebody with another program could.
+func tamper(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	db := raw(t, path)
 	defer db.Close()
 	for _, s := range statements {
 		if _, err := db.Exec(s); err != nil {
@@ -67,7 +96,9 @@ func tamper(t *testing.T, path string, statements ...string) {
 func TestReopen(t *testing.T) {
 	path := newPath(t)
 	at := time.Date(2014, 12, 18, 6, 30, 0, 123456789, time.UTC)
-	s, err := store.Open(t.Context(), store.Config{Path: path, Now: func() time.Time { return at }})
+	clocked := config(t, path)
+	clocked.Now = func() time.Time { return at }
+	s, err := store.Open(t.Context(), clocked)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +108,7 @@ func TestReopen(t *testing.T) {
 	if _, err := s.Withdraw(t.Context(), store.Documents, []string{stolenPassport(2).Record.RecordId}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RecordPassage(t.Context(), store.Passage{Kind: "check", Decision: "permit", At: at}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.CommitAsk(t.Context(), "LBN", "ask-1", []byte{1}, []byte{2}, at); err != nil {
+	if err := s.PutState(t.Context(), "alarms", "clock", []byte{2}); err != nil {
 		t.Fatal(err)
 	}
 	before, err := s.Changes(t.Context(), 0, 100)
@@ -105,11 +133,8 @@ func TestReopen(t *testing.T) {
 	if diff := cmp.Diff(before, after, protocmp.Transform()); diff != "" {
 		t.Error(diff)
 	}
-	if list, err := s.Passages(t.Context(), 0, 10); err != nil || len(list) != 1 {
-		t.Errorf("passages: %v, %v", list, err)
-	}
-	if _, a, found, err := s.RecallAsk(t.Context(), "LBN", "ask-1"); !found || err != nil || !bytes.Equal(a, []byte{2}) {
-		t.Errorf("ask: %v, %v, %v", a, found, err)
+	if a, found, err := s.GetState(t.Context(), "alarms", "clock"); !found || err != nil || !bytes.Equal(a, []byte{2}) {
+		t.Errorf("state: %v, %v, %v", a, found, err)
 	}
 	// Sequences go on where they were.
 	if _, err := s.Put(t.Context(), []store.Put{stolenPassport(3)}); err != nil {
@@ -118,7 +143,7 @@ func TestReopen(t *testing.T) {
 	if more, err := s.Changes(t.Context(), after[1].Seq, 100); err != nil || len(more) != 1 {
 		t.Errorf("after reopening: %v, %v", more, err)
 	}
-	if err := s.Check(t.Context()); err != nil {
+	if err := s.Check(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -131,7 +156,7 @@ func TestClose(t *testing.T) {
 		wg.Go(func() { // some of these are under way when the store is closed
 			for i := range 1000 {
 				id := fmt.Sprintf("check-%d-%d", c, i)
-				err := s.RecordPassage(context.Background(), store.Passage{MessageID: id, Kind: "check", Decision: "permit", At: time.Now()})
+				err := s.PutState(context.Background(), "limits", id, nil)
 				if errors.Is(err, store.ErrClosed) {
 					closed.Store(id, true)
 					return
@@ -164,13 +189,15 @@ func TestClose(t *testing.T) {
 	_, errs["Count"] = s.Count(ctx, store.Persons)
 	_, errs["Changes"] = s.Changes(ctx, 0, 1)
 	_, errs["FindDocuments"] = s.FindDocuments(ctx, store.DocumentLookup{Keys: []string{"x"}})
-	_, _, _, errs["RecallAsk"] = s.RecallAsk(ctx, "LBN", "x")
-	errs["CommitAsk"] = s.CommitAsk(ctx, "LBN", "x", []byte{1}, nil, time.Now())
-	_, errs["ForgetAsks"] = s.ForgetAsks(ctx, time.Now())
-	_, errs["Passages"] = s.Passages(ctx, 0, 1)
-	errs["Check"] = s.Check(ctx)
-	for _, err := range s.SourceIDs(ctx, store.Persons, "x") {
-		errs["SourceIDs"] = err
+	_, errs["Erase"] = s.Erase(ctx, store.Persons, "x")
+	_, errs["Copies"] = s.Copies(ctx, "BEL", "x")
+	_, _, errs["GetState"] = s.GetState(ctx, "limits", "x")
+	_, errs["ListState"] = s.ListState(ctx, "limits")
+	errs["PutState"] = s.PutState(ctx, "limits", "x", nil)
+	errs["DeleteState"] = s.DeleteState(ctx, "limits", "x")
+	errs["Check"] = s.Check(ctx, nil)
+	for _, err := range s.SourceKeys(ctx, store.Persons, "x") {
+		errs["SourceKeys"] = err
 	}
 	for name, err := range errs {
 		if !errors.Is(err, store.ErrClosed) {
@@ -188,7 +215,7 @@ func TestPermissions(t *testing.T) {
 	if _, err := s.Put(t.Context(), []store.Put{stolenPassport(1)}); err != nil {
 		t.Fatal(err)
 	}
-	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock", ".mark", ".vault"} {
 		info, err := os.Stat(path + suffix)
 		if err != nil {
 			t.Error(err)
@@ -264,7 +291,7 @@ func TestOpenRefuses(t *testing.T) {
 			c.prepare(t, path)
 			before, _ := os.ReadFile(path)
 			for range 2 { // a refused Open leaves nothing behind that changes the second
-				_, err := store.Open(t.Context(), store.Config{Path: path})
+				_, err := store.Open(t.Context(), config(t, path))
 				if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
 					t.Fatalf("got %v", err)
 				}
@@ -277,13 +304,24 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		})
 	}
-	t.Run("no path", func(t *testing.T) {
-		if _, err := store.Open(t.Context(), store.Config{}); !errors.Is(err, store.ErrInvalid) {
-			t.Errorf("got %v", err)
-		}
-	})
+	for name, spoil := range map[string]func(*store.Config){
+		"path":       func(c *store.Config) { c.Path = "" },
+		"vault":      func(c *store.Config) { c.Vault = nil },
+		"lookup key": func(c *store.Config) { c.LookupKey = c.LookupKey[1:] },
+		"state key":  func(c *store.Config) { c.StateKey = nil },
+	} {
+		t.Run("no "+name, func(t *testing.T) {
+			c := config(t, newPath(t))
+			spoil(&c)
+			if _, err := store.Open(t.Context(), c); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), name) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 	t.Run("no folder", func(t *testing.T) {
-		_, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "none", "store.db")})
+		none := config(t, newPath(t))
+		none.Path = filepath.Join(t.TempDir(), "none", "store.db")
+		_, err := store.Open(t.Context(), none)
 		if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "make it first") {
 			t.Errorf("got %v", err)
 		}
@@ -294,7 +332,7 @@ func TestLockedInOneProcess(t *testing.T) {
 	path := newPath(t)
 	first := open(t, path)
 	for range 2 {
-		if _, err := store.Open(t.Context(), store.Config{Path: path}); !errors.Is(err, store.ErrLocked) {
+		if _, err := store.Open(t.Context(), config(t, path)); !errors.Is(err, store.ErrLocked) {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -308,129 +346,4 @@ func TestLockedInOneProcess(t *testing.T) {
 	if n, err := second.Count(t.Context(), store.Documents); n != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
-}
-
-// What is withdrawn is not in the files any more once the store is closed.
-func TestWithdrawnIsErased(t *testing.T) {
-	path := newPath(t)
-	s := open(t, path)
-	const secret = "Zebulon Quarterstaff"
-	person := &recordv1.Record{RecordId: "p:1", Stewardship: &recordv1.Stewardship{RecordedAt: timestamppb.Now()},
-		Body: &recordv1.Record_Person{Person: &recordv1.Person{
-			Names:   []*recordv1.Name{{Parts: []*recordv1.NamePart{{Text: secret}}}},
-			Remarks: strings.Repeat(secret+" was here. ", 500), // more than a page
-		}}}
-	document := stolenPassport(1)
-	key := document.Record.GetDocument().NumberKey
-	document.Record.RecordId = "doc:1"
-	puts := []store.Put{{Collection: store.Persons, Source: "manual", Record: person}, document, stolenPassport(2)}
-	if _, err := s.Put(t.Context(), puts); err != nil {
-		t.Fatal(err)
-	}
-	person.GetPerson().Remarks = secret
-	if _, err := s.Put(t.Context(), puts[:1]); err != nil {
-		t.Fatal(err)
-	}
-	for collection, id := range map[string]string{store.Persons: "p:1", store.Documents: "doc:1"} {
-		if _, err := s.Withdraw(t.Context(), collection, []string{id}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(path + "*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range []string{secret, key} {
-			if bytes.Contains(b, []byte(s)) {
-				t.Errorf("%s still holds %q", filepath.Base(f), s)
-			}
-		}
-	}
-}
-
-func TestPassagesCannotBeRewritten(t *testing.T) {
-	path := newPath(t)
-	s := open(t, path)
-	if err := s.RecordPassage(t.Context(), store.Passage{Kind: "check", Decision: "deny", At: time.Now()}); err != nil {
-		t.Fatal(err)
-	}
-	s.Close()
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	for _, q := range []string{`UPDATE passages SET decision = 'permit'`, `DELETE FROM passages`} {
-		if _, err := db.Exec(q); err == nil {
-			t.Errorf("%s went through", q)
-		}
-	}
-}
-
-// Check must see what is wrong: each tampering breaks another of its promises.
-func TestCheckSees(t *testing.T) {
-	cases := map[string]string{
-		"lost record":         `DELETE FROM records WHERE record_id = 'blank'`,
-		"lost id":             `DELETE FROM record_ids WHERE record_id = 'blank'`,
-		"key of nothing":      `INSERT INTO document_keys VALUES ('X', 4711)`,
-		"range of nothing":    `INSERT INTO document_ranges VALUES ('EH', 6, 3, 99, 1, 2, 4711)`,
-		"level not counted":   `DELETE FROM document_range_levels`,
-		"level without range": `INSERT INTO document_range_levels VALUES ('QQ', 6, 3, 1000, 1)`,
-		"wrong count":         `UPDATE record_counts SET live = live + 1`,
-		"sequence set back":   `UPDATE sequences SET value = 0 WHERE name = 'records'`,
-		"withdrawn by hand":   `UPDATE records SET withdrawn_at = 1, body = NULL, digest = NULL WHERE record_id = 'blank'`,
-	}
-	for name, damage := range cases {
-		t.Run(name, func(t *testing.T) {
-			path := newPath(t)
-			s := open(t, path)
-			blank := stolenPassport(1)
-			blank.Record.RecordId = "blank"
-			d := blank.Record.GetDocument()
-			d.Number, d.NumberKey, d.RangeEnd = "EH000100", "EH000100", "EH000999"
-			if _, err := s.Put(t.Context(), []store.Put{blank, stolenPassport(2)}); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Check(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			s.Close()
-			tamper(t, path, damage)
-			if err := open(t, path).Check(t.Context()); err == nil {
-				t.Error("nothing seen")
-			}
-		})
-	}
-	t.Run("damaged page", func(t *testing.T) {
-		path := newPath(t)
-		s := open(t, path)
-		var puts []store.Put
-		for i := range 2_000 {
-			puts = append(puts, stolenPassport(i))
-		}
-		if _, err := s.Put(t.Context(), puts); err != nil {
-			t.Fatal(err)
-		}
-		s.Close()
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		info, _ := f.Stat()
-		if _, err := f.WriteAt(bytes.Repeat([]byte{0xAA}, 4096), info.Size()/4096/2*4096); err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
-		if err := open(t, path).Check(t.Context()); err == nil {
-			t.Error("nothing seen")
-		}
-	})
 }

@@ -129,7 +129,7 @@ func (a *Authority) open(ctx context.Context, dir, name, certFile, keyFile strin
 		return issuer{}, err
 	}
 	if err := a.check(cert, key, uses); err != nil {
-		return issuer{}, fmt.Errorf("%s intermediate in %s: %w", name, dir, err)
+		return issuer{}, fmt.Errorf("%s intermediate, %s with %s in %s: %w", name, certFile, keyFile, dir, err)
 	}
 	a.warnOfExpiry(ctx, name+" intermediate", cert)
 
@@ -137,22 +137,41 @@ func (a *Authority) open(ctx context.Context, dir, name, certFile, keyFile strin
 	if err := os.MkdirAll(dbDir, 0o700); err != nil {
 		return issuer{}, err
 	}
-	step, err := authority.NewEmbedded(
-		authority.WithConfig(&config.Config{
-			DB: &db.Config{Type: "bbolt", DataSource: filepath.Join(dbDir, name)},
-			AuthorityConfig: &config.AuthConfig{
-				// The second fence. Name constraints in the certificates are the first, and what
-				// this package puts into a leaf is the third.
-				Policy: &policy.Options{X509: &policy.X509PolicyOptions{
-					AllowedNames: &policy.X509NameOptions{URIDomains: []string{identity.TrustDomain(a.bureau, a.federation)}},
-				}},
-				Backdate: &provisioner.Duration{Duration: Backdate},
-			},
-		}),
-		authority.WithX509Signer(cert, key),
-		authority.WithX509RootCerts(a.root),
-		authority.WithQuietInit(),
-	)
+	path := filepath.Join(dbDir, name)
+	for range 3 { // another process may be in the middle of a write
+		if err = wholeFile(path); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return issuer{}, err
+	}
+	var step *authority.Authority
+	err = guarded(path, func() (err error) {
+		step, err = authority.NewEmbedded(
+			authority.WithConfig(&config.Config{
+				DB: &db.Config{Type: "bbolt", DataSource: path},
+				AuthorityConfig: &config.AuthConfig{
+					// The second fence. Name constraints in the certificates are the first, and what
+					// this package puts into a leaf is the third.
+					Policy: &policy.Options{X509: &policy.X509PolicyOptions{
+						AllowedNames: &policy.X509NameOptions{URIDomains: []string{identity.TrustDomain(a.bureau, a.federation)}},
+					}},
+					Backdate: &provisioner.Duration{Duration: Backdate},
+				},
+			}),
+			authority.WithX509Signer(cert, key),
+			authority.WithX509RootCerts(a.root),
+			authority.WithQuietInit(),
+		)
+		if err != nil {
+			return err
+		}
+		if err := readAll(step, cert, path); err != nil {
+			return errors.Join(err, step.Shutdown())
+		}
+		return nil
+	})
 	if err != nil {
 		if strings.Contains(err.Error(), "timeout") { // bbolt's error, wrapped by value on its way
 			return issuer{}, fmt.Errorf("%w (%s)", ErrInUse, dir)

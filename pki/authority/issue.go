@@ -76,6 +76,19 @@ func (a *Authority) IssueClient(ctx context.Context, id identity.Identity, csrDE
 	return a.issue(ctx, a.local, id, csr, ClientLife, localUses())
 }
 
+// EnrolClient is IssueClient for a request that was made elsewhere: whatever names stand in it are
+// ignored, the leaf has those of the identity.
+func (a *Authority) EnrolClient(ctx context.Context, id identity.Identity, csrDER []byte) ([]*x509.Certificate, error) {
+	if err := a.ownClient(id); err != nil {
+		return nil, err
+	}
+	csr, err := parseRequest(csrDER)
+	if err != nil {
+		return nil, err
+	}
+	return a.issue(ctx, a.local, id, csr, ClientLife, localUses())
+}
+
 // RenewClient issues a new leaf for a client that holds one, with a new key and the same name
 // and purposes. The names in the request are ignored. A leaf that has expired or was revoked,
 // that is a node's, another bureau's or not from this authority is not renewed. That the caller

@@ -69,11 +69,13 @@ const (
 	RoleOperator    Role = "operator"
 	RolePKIAdmin    Role = "pki-admin"
 	RoleAuditor     Role = "auditor"
+	// RoleRecordsOfficer keeps records by hand, and erases them.
+	RoleRecordsOfficer Role = "records-officer"
 )
 
 // Roles returns all roles.
 func Roles() []Role {
-	return []Role{RoleOfficer, RoleSystem, RoleAnalyst, RoleDutyOfficer, RoleOperator, RolePKIAdmin, RoleAuditor}
+	return []Role{RoleOfficer, RoleSystem, RoleAnalyst, RoleDutyOfficer, RoleOperator, RolePKIAdmin, RoleAuditor, RoleRecordsOfficer}
 }
 
 // Kind tells a node from a client.

@@ -72,6 +72,20 @@ func (c *Connections) CloseBureau(b identity.Bureau) int {
 	return closed
 }
 
+// CloseClient closes every connection of one identity, whatever certificate it was made with, and
+// returns how many there were. It keeps nobody from coming again: that is the verification's.
+func (c *Connections) CloseClient(id identity.Identity) int {
+	name := id.String()
+	closed := 0
+	for _, open := range c.list() {
+		if open.session.id().String() == name {
+			open.abort()
+			closed++
+		}
+	}
+	return closed
+}
+
 // List returns the open connections, in no order.
 func (c *Connections) List() []Connection {
 	var all []Connection

@@ -183,18 +183,25 @@ func NewRequest(id identity.Identity) (key crypto.Signer, csrDER []byte, err err
 	if err := id.Validate(); err != nil {
 		return nil, nil, err
 	}
-	key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, fmt.Errorf("new key: %w", err)
-	}
 	var subject pkix.Name
 	for _, p := range id.Purposes {
 		subject.OrganizationalUnit = append(subject.OrganizationalUnit, identity.PurposeUnitPrefix+identity.PurposeName(p))
 	}
-	csrDER, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject: subject,
-		URIs:    []*url.URL{id.URI()},
-	}, key)
+	return request(&x509.CertificateRequest{Subject: subject, URIs: []*url.URL{id.URI()}})
+}
+
+// NewNamelessRequest makes a new key and a request that names nobody, for an enrolment: there the
+// names are the administrator's to say.
+func NewNamelessRequest() (key crypto.Signer, csrDER []byte, err error) {
+	return request(&x509.CertificateRequest{})
+}
+
+func request(template *x509.CertificateRequest) (crypto.Signer, []byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("new key: %w", err)
+	}
+	csrDER, err := x509.CreateCertificateRequest(rand.Reader, template, key)
 	if err != nil {
 		return nil, nil, fmt.Errorf("certificate signing request: %w", err)
 	}

@@ -265,3 +265,39 @@ func TestRunSweepsByItself(t *testing.T) {
 		})
 	}
 }
+
+// TestCloseClientReachesEveryCertificateOfAnIdentity: a client that has renewed is one client, and
+// its stream ends although nothing is sent on it.
+func TestCloseClientReachesEveryCertificateOfAnIdentity(t *testing.T) {
+	bel := newCountry(t, "BEL")
+	var register Connections
+	own := Own(demo, "BEL", bel.pool())
+	l := listen(t, LocalServer(bel.node(t).leaf(t), own, "BEL", Options{Connections: &register, Now: newClock().Now}))
+	var streams []healthpb.Health_WatchClient
+	for range 2 { // two certificates of one officer
+		c := l.dial(t, LocalClient(bel.officer(t).leaf(t), own, "BEL", Options{Now: newClock().Now}).DialOptions()...)
+		stream, err := c.Watch(t.Context(), &healthpb.HealthCheckRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, stream)
+	}
+	officer := *l.caller.Load()
+	other := officer
+	other.Name = "somebody-else"
+	if n := register.CloseClient(other); n != 0 || len(register.List()) != 2 {
+		t.Fatalf("%d of somebody else were closed, %d are open", n, len(register.List()))
+	}
+	officer.Purposes = nil // it is the name that counts
+	if n := register.CloseClient(officer); n != 2 || len(register.List()) != 0 {
+		t.Errorf("%d were closed, %d are open", n, len(register.List()))
+	}
+	for _, stream := range streams {
+		if _, err := stream.Recv(); err == nil {
+			t.Error("a stream goes on")
+		}
+	}
+}

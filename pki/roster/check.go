@@ -111,6 +111,7 @@ func viewOf(r *rosterv1.Roster, s *signedv1.Signed, f identity.Federation) (*Vie
 			v.list(m.Bureau, k)
 		}
 	}
+	v.past = v.past.with(v.keys) // of a chain that begins here; verifyLink puts it behind another
 	return v, nil
 }
 

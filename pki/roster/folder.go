@@ -112,7 +112,7 @@ func (b *Book) load() (*state, error) {
 		return nil, fmt.Errorf("%w: rosters are missing that were installed: restore the folder, or empty it and install by fingerprint", ErrTampered)
 	}
 	if v := s.version(p.Newest.Version); v == nil || !p.Newest.is(v) {
-		return nil, fmt.Errorf("%w: version %d is not the one that was installed", ErrTampered, p.Newest.Version)
+		return nil, fmt.Errorf("%w: version %d is not the one that was installed, as %s says", ErrTampered, p.Newest.Version, pinsFile)
 	}
 	if s.newest().Version() > p.Newest.Version {
 		// A crash came between the newest roster and its mark: put the mark.
@@ -131,13 +131,13 @@ func (b *Book) link(s *state, p pins, i int, n uint64) error {
 	}
 	signed, err := DecodeRoster(text)
 	if err != nil {
-		return fmt.Errorf("%w: version %d: %w", ErrTampered, n, err)
+		return fmt.Errorf("%w: version %d, %s: %w", ErrTampered, n, b.dir.rosterPath(n), err)
 	}
 	var v *View
 	if i == 0 {
 		v, err = verifyAnchor(signed, b.federation)
 		if err == nil && !p.Pinned.is(v) {
-			err = fmt.Errorf("%w: it is not the roster that was pinned", ErrFingerprint)
+			err = fmt.Errorf("%w: it is not the roster that was pinned, as %s says", ErrFingerprint, pinsFile)
 		}
 	} else {
 		v, err = verifyLink(s.newest(), signed)
@@ -146,7 +146,7 @@ func (b *Book) link(s *state, p pins, i int, n uint64) error {
 		err = fmt.Errorf("the file holds version %d", v.Version())
 	}
 	if err != nil {
-		return fmt.Errorf("%w: version %d: %w", ErrTampered, n, err)
+		return fmt.Errorf("%w: version %d, %s: %w", ErrTampered, n, b.dir.rosterPath(n), err)
 	}
 	s.chain = append(s.chain, v)
 	return nil

@@ -104,18 +104,15 @@ func verifyLink(old *View, s *signedv1.Signed) (*View, error) {
 	if !bytes.Equal(v.roster.GetPreviousDigest(), []byte(old.digest)) {
 		return nil, fmt.Errorf("%w: version %d continues another version %d than the one installed", ErrFork, v.Version(), old.Version())
 	}
+	v.past = old.past.with(v.keys)
 	return v, nil
 }
 
 // keepsKeys checks what no threshold can make right: a key stays with its bureau and its usage,
-// and a revoked key stays revoked.
+// and a revoked key stays revoked, also if rosters in between did not list it.
 func keepsKeys(old, v *View) error {
-	before := make(map[string]listedKey, len(old.keys))
-	for _, k := range old.keys {
-		before[string(k.Key)] = k
-	}
 	for _, k := range v.keys {
-		was, ok := before[string(k.Key)]
+		was, ok := old.past.word(k.Key)
 		switch {
 		case !ok:
 		case was.Bureau != k.Bureau:

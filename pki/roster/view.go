@@ -42,6 +42,7 @@ type View struct {
 	members    map[identity.Bureau]Member
 	keys       map[string]listedKey // by id
 	hints      map[string]listedKey // by bureau and start of the id, see signing.KeyHint
+	past       *history             // of the chain up to this roster
 }
 
 // listedKey is a key of a roster with whose it is and when it is good.

@@ -43,9 +43,19 @@ func (p pen) signature(payloadType string, payload []byte) *signedv1.Signature {
 	}
 }
 
-// sign validates, marshals and signs a message. It validates so that a fault is found at home,
-// where it can be mended, and not as a refusal abroad.
+// sign validates, marshals and signs a message.
 func (p pen) sign(k Kind, m proto.Message) (*signedv1.Signed, error) {
+	s, err := p.write(k, m)
+	if err != nil {
+		return nil, err
+	}
+	s.Signatures = []*signedv1.Signature{p.signature(s.GetPayloadType(), s.GetPayload())}
+	return s, nil
+}
+
+// write validates and marshals a message that is to be signed. It validates so that a fault is
+// found at home, where it can be mended, and not as a refusal abroad.
+func (p pen) write(k Kind, m proto.Message) (*signedv1.Signed, error) {
 	if err := protovalidate.Validate(m); err != nil {
 		return nil, fmt.Errorf("sign %s: %w", k, err)
 	}
@@ -56,8 +66,7 @@ func (p pen) sign(k Kind, m proto.Message) (*signedv1.Signed, error) {
 	if len(payload) == 0 || len(payload) > maxPayload {
 		return nil, fmt.Errorf("sign %s: %d bytes, give 1 to %d", k, len(payload), maxPayload)
 	}
-	t := PayloadType(k, p.federation)
-	return &signedv1.Signed{PayloadType: t, Payload: payload, Signatures: []*signedv1.Signature{p.signature(t, payload)}}, nil
+	return &signedv1.Signed{PayloadType: PayloadType(k, p.federation), Payload: payload}, nil
 }
 
 // own says whether a field that names the speaker names this bureau.
@@ -69,13 +78,21 @@ func (p pen) own(k Kind, field, value string) error {
 }
 
 // Signer signs what a bureau says to others, with its message key. It is safe for concurrent use.
-type Signer struct{ pen pen }
+type Signer struct {
+	pen     pen
+	batches *batcher // nil: every answer is signed by itself
+}
 
 // NewSigner returns the signer of a bureau's message key. The key comes from GenerateKey or
 // ReadKey; one of another length panics, as in crypto/ed25519.
 func NewSigner(f identity.Federation, b identity.Bureau, private ed25519.PrivateKey) *Signer {
 	return &Signer{pen: newPen(f, b, private)}
 }
+
+// Batched returns a signer of the same key that puts answers which are to be signed at the same
+// time under one signature, each with its own proof (Signature.batch_proof). An answer that comes
+// alone is signed as ever, and none waits for another.
+func (s *Signer) Batched() *Signer { return &Signer{pen: s.pen, batches: &batcher{pen: s.pen}} }
 
 // KeyID is the id of the signer's key.
 func (s *Signer) KeyID() string { return s.pen.keyID }
@@ -112,7 +129,15 @@ func (s *Signer) Answer(m *queryv1.Answer) (*signedv1.Signed, error) {
 		m = proto.CloneOf(m)
 		m.KeyId = s.pen.keyID
 	}
-	return s.pen.sign(KindAnswer, m)
+	if s.batches == nil {
+		return s.pen.sign(KindAnswer, m)
+	}
+	signed, err := s.pen.write(KindAnswer, m)
+	if err != nil {
+		return nil, err
+	}
+	signed.Signatures = []*signedv1.Signature{s.batches.sign(signed.GetPayloadType(), signed.GetPayload())}
+	return signed, nil
 }
 
 // Offer signs what the bureau offers to another.

@@ -2,10 +2,12 @@
 //
 // What crosses a border is signed by the bureau that says it, with a key that serves that one use
 // (architecture: "Identity and trust"): the message key signs asks, answers, offers and gossip
-// statements, the governance key signs rosters and join requests. The package offers typed
-// requests only ("sign this answer"), never "sign these bytes", so that whoever reaches a Signer
-// cannot make the bureau say something of another kind, and so that a Signer can move into
-// another process or a hardware module without a change at its callers.
+// statements, the log key signs checkpoints of the bureau's audit logs, the governance key signs
+// rosters and join requests. The package offers typed requests only ("sign this answer"), never
+// "sign these bytes", so that whoever reaches a Signer cannot make the bureau say something of
+// another kind, and so that a Signer can live in another process (pki/signing/service, with
+// pki/signing/remote at its callers) or in a hardware module. A LogSigner remembers what it has
+// signed, and signs no second history.
 //
 // It does not decide whose keys are good (pki/roster does, through the interface Keys), it opens
 // no connection, and it does not know whether an ask is fresh or was seen before: that is for

@@ -24,6 +24,7 @@ type Verifier struct {
 	federation identity.Federation
 	keys       Keys
 	now        func() time.Time
+	batches    batches
 }
 
 // NewVerifier returns a verifier for one federation. now is the clock by which keys are valid;
@@ -128,8 +129,13 @@ func (v *Verifier) open(k Kind, s *signedv1.Signed, from identity.Bureau, m prot
 	by := make(map[string]bool, 1)
 	var passed []error // why signatures were passed over, for the own side's log
 	for _, sig := range s.GetSignatures() {
-		if sig.GetAlgorithm() != AlgorithmEd25519 || len(sig.GetBatchProof()) != 0 {
-			passed = append(passed, errors.New("algorithm or batch proof not known to this version"))
+		if sig.GetAlgorithm() != AlgorithmEd25519 {
+			passed = append(passed, errors.New("algorithm not known to this version"))
+			continue
+		}
+		batched := len(sig.GetBatchProof()) != 0
+		if batched && k != KindAnswer {
+			passed = append(passed, errors.New("a batch proof, and only answers have batches"))
 			continue
 		}
 		if len(sig.GetKeyId()) != keyIDDigits { // a hint would let one key stand for another
@@ -144,7 +150,12 @@ func (v *Verifier) open(k Kind, s *signedv1.Signed, from identity.Bureau, m prot
 		if key.Algorithm != sig.GetAlgorithm() || key.ID() != sig.GetKeyId() {
 			return nil, fmt.Errorf("%s: %w: key and signature disagree on the algorithm", k, ErrSignature)
 		}
-		if err := key.Verify(s.GetPayloadType(), s.GetPayload(), sig.GetValue()); err != nil {
+		if batched {
+			err = v.batches.verify(key, k, v.federation, s.GetPayload(), sig)
+		} else {
+			err = key.Verify(s.GetPayloadType(), s.GetPayload(), sig.GetValue())
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", k, err)
 		}
 		by[sig.GetKeyId()] = true

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 
+	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/federation/server"
 	"github.com/entente-mesh/entente/pki/identity"
 	"github.com/entente-mesh/entente/pki/signing"
@@ -179,11 +181,21 @@ func (b *Bureau) Answers(answer func(context.Context, identity.Identity, *queryv
 }
 
 // Answer implements server.Answerer.
-func (b *Bureau) Answer(ctx context.Context, from identity.Identity, ask *queryv1.Ask) (*queryv1.Answer, error) {
+func (b *Bureau) Answer(ctx context.Context, asked server.Asked) (server.Reply, error) {
 	b.mu.Lock()
 	answer := b.answer
 	b.mu.Unlock()
-	return answer(ctx, from, ask)
+	return Answers{b.Memory, answer}.Answer(ctx, asked)
+}
+
+// Again implements server.Answerer.
+func (b *Bureau) Again(ctx context.Context, asked server.Asked) error {
+	return Answers{Memory: b.Memory}.Again(ctx, asked)
+}
+
+// Unanswered implements server.Answerer.
+func (b *Bureau) Unanswered(ctx context.Context, asked server.Asked, code codes.Code, reason fault.Reason) error {
+	return Answers{Memory: b.Memory}.Unanswered(ctx, asked, code, reason)
 }
 
 // asked returns the collections of an ask.
@@ -240,48 +252,6 @@ func Wanted(owner identity.Bureau) *hitv1.Hit {
 		Kind: hitv1.HitKind_HIT_KIND_PERSON, Band: hitv1.Band_BAND_STRONG,
 		Explanation: "name and birth date agree",
 	}
-}
-
-// Memory is a memory of asks that lasts as long as the test.
-type Memory struct {
-	mu     sync.Mutex
-	asks   map[string][2][]byte
-	fail   error
-	Commit int // how many were committed; read it when the node is quiet
-}
-
-// Fail makes every later call fail, until it is given nil.
-func (m *Memory) Fail(err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.fail = err
-}
-
-// RecallAsk implements server.Memory.
-func (m *Memory) RecallAsk(_ context.Context, asker, askID string) (digest, answer []byte, found bool, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	kept, found := m.asks[asker+"/"+askID]
-	return kept[0], kept[1], found, m.fail
-}
-
-// CommitAsk implements server.Memory.
-func (m *Memory) CommitAsk(_ context.Context, asker, askID string, digest, answer []byte, _ time.Time) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.fail != nil {
-		return m.fail
-	}
-	if m.asks == nil {
-		m.asks = make(map[string][2][]byte)
-	}
-	id := asker + "/" + askID
-	if kept, found := m.asks[id]; found && !bytes.Equal(kept[0], digest) {
-		return errors.New("used for another ask")
-	}
-	m.asks[id] = [2][]byte{slices.Clone(digest), slices.Clone(answer)}
-	m.Commit++
-	return nil
 }
 
 // Offers are what a bureau offers to everybody.

@@ -17,7 +17,8 @@
 //
 // The id of a record is "doc:<issuer>:<type>:<number>", the number in capitals without signs,
 // and for a range both ends joined by a dash. The same document in the next file is the same
-// record, whatever else is said of it.
+// record, whatever else is said of it. Such an id tells the number: the importer makes an opaque one
+// of it before it is kept.
 package sltd
 
 import (

@@ -320,14 +320,14 @@ func deletionHold(t *testing.T, s *store.Store) {
 }
 
 func lists(t *testing.T, s *store.Store) {
-	// Byte order: capitals before small letters, "-" before digits.
 	ids := []string{"B", "a", "a-1", "a1", "b"}
-	for i, id := range []string{"b", "a1", "a", "B", "a-1"} {
+	for i, id := range ids {
 		put(t, s, in([]string{"sltd", "manual"}[i%2], passport(id, numbered("EH", i))))
 	}
-	list, err := s.List(t.Context(), store.Documents, "", "", 100)
-	if err != nil || !slices.Equal(idsOf(list), ids) {
-		t.Errorf("got %v, %v", idsOf(list), err)
+	whole, err := s.List(t.Context(), store.Documents, "", "", 100)
+	order := idsOf(whole)
+	if err != nil || !slices.Equal(slices.Sorted(slices.Values(order)), ids) {
+		t.Fatalf("got %v, %v", order, err)
 	}
 	var paged []string
 	for after := ""; ; {
@@ -341,60 +341,84 @@ func lists(t *testing.T, s *store.Store) {
 		paged = append(paged, idsOf(page)...)
 		after = page[len(page)-1].RecordId
 	}
-	if !slices.Equal(paged, ids) {
-		t.Errorf("page by page: %v", paged)
+	if !slices.Equal(paged, order) {
+		t.Errorf("page by page: %v, in one: %v", paged, order)
 	}
-	list, err = s.List(t.Context(), store.Documents, "sltd", "a", 100)
-	if err != nil || !slices.Equal(idsOf(list), []string{"a-1", "b"}) {
-		t.Errorf("of source sltd after a: %v, %v", idsOf(list), err)
+	ofSource := func(source string) []string { // in the order of the whole list
+		return slices.DeleteFunc(slices.Clone(order), func(id string) bool { return slices.Index(ids, id)%2 == map[string]int{"sltd": 1}[source] })
 	}
-	for _, source := range []string{"nobody", "manual"} {
-		list, err = s.List(t.Context(), store.Persons, source, "", 100)
-		if err != nil || len(list) != 0 {
-			t.Errorf("of %s: %v, %v", source, idsOf(list), err)
+	for _, source := range []string{"sltd", "manual"} {
+		want := ofSource(source)
+		list, err := s.List(t.Context(), store.Documents, source, want[0], 100)
+		if err != nil || !slices.Equal(idsOf(list), want[1:]) {
+			t.Errorf("of source %s after the first: %v, %v; want %v", source, idsOf(list), err, want[1:])
 		}
+	}
+	// A page goes on after a record that is gone meanwhile.
+	withdraw(t, s, store.Documents, 1, order[1])
+	list, err := s.List(t.Context(), store.Documents, "", order[1], 100)
+	if err != nil || !slices.Equal(idsOf(list), order[2:]) {
+		t.Errorf("after one that is gone: %v, %v", idsOf(list), err)
+	}
+	if list, err := s.List(t.Context(), store.Persons, "", "", 100); err != nil || len(list) != 0 {
+		t.Errorf("of the persons: %v, %v", idsOf(list), err)
+	}
+	if list, err := s.List(t.Context(), store.Documents, "nobody", "", 100); err != nil || len(list) != 0 {
+		t.Errorf("of a source that nothing came from: %v, %v", idsOf(list), err)
 	}
 }
 
-func idsOfSource(t *testing.T, s *store.Store) {
+func keysOfSource(t *testing.T, s *store.Store) {
 	const n = 4_500 // several pages
 	all := sequenceOf(n, func(i int) *recordv1.Record { return passport(numbered("doc:", i), numbered("EH", i)) })
 	put(t, s, in("sltd", all...))
 	put(t, s, in("manual", passport("doc:000000-a", "AA000001")))
 	withdraw(t, s, store.Documents, 1, "doc:000007")
-	var ids []string
-	for id, err := range s.SourceIDs(t.Context(), store.Documents, "sltd") {
+	want := map[store.RecordKey]string{}
+	for i, r := range all {
+		if i == 7 {
+			continue
+		}
+		want[s.KeyOf(store.Documents, r.RecordId)] = r.RecordId
+	}
+	seen := map[store.RecordKey]bool{}
+	for key, err := range s.SourceKeys(t.Context(), store.Documents, "sltd") {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids = append(ids, id)
+		if want[key] == "" || seen[key] {
+			t.Fatalf("a key that is none of the source's, or twice")
+		}
+		seen[key] = true
+		if len(seen)%500 == 0 { // the store can be used, and written to, between two keys
+			r, err := s.GetByKey(t.Context(), store.Documents, key)
+			if err != nil || r.RecordId != want[key] {
+				t.Fatalf("got %v, %v; want %s", r, err, want[key])
+			}
+			withdraw(t, s, store.Documents, 1, want[key])
+			if _, err := s.GetByKey(t.Context(), store.Documents, key); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("withdrawn: %v", err)
+			}
+		}
 	}
-	if len(ids) != n-1 || !slices.IsSorted(ids) || slices.Contains(ids, "doc:000000-a") || slices.Contains(ids, "doc:000007") {
-		t.Errorf("%d ids from %v to %v", len(ids), ids[:1], ids[len(ids)-1:])
+	if len(seen) != n-1 {
+		t.Errorf("%d keys, want %d", len(seen), n-1)
 	}
 	first := 0
-	for range s.SourceIDs(t.Context(), store.Documents, "sltd") {
+	for range s.SourceKeys(t.Context(), store.Documents, "sltd") {
 		if first++; first == 3 {
 			break
 		}
 	}
-	// The store can be written to between two ids.
-	seen := 0
-	for id, err := range s.SourceIDs(t.Context(), store.Documents, "sltd") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen++
-		if seen%1000 == 0 {
-			withdraw(t, s, store.Documents, 1, id)
-		}
+	if s.KeyOf(store.Persons, "doc:000001") == s.KeyOf(store.Documents, "doc:000001") {
+		t.Error("one key for both collections")
 	}
-	if seen != n-1 {
-		t.Errorf("%d ids while some were withdrawn, want %d", seen, n-1)
+	if _, err := s.GetByKey(t.Context(), store.Documents, s.KeyOf("vehicles", "doc:000001")); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("found by the key of no collection: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, err := range s.SourceIDs(ctx, store.Documents, "sltd") {
+	for _, err := range s.SourceKeys(ctx, store.Documents, "sltd") {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("after the end of its context: %v", err)
 		}
@@ -437,14 +461,20 @@ func badArguments(t *testing.T, s *store.Store) {
 	_, errs["CountSource"] = s.CountSource(ctx, "vehicles", "x")
 	_, errs["Changes"] = s.Changes(ctx, 0, 1, store.Persons, "vehicles")
 	_, errs["Changes limit"] = s.Changes(ctx, 0, -1)
-	_, errs["Passages limit"] = s.Passages(ctx, 0, 0)
 	_, errs["FindDocuments keys"] = s.FindDocuments(ctx, store.DocumentLookup{Keys: sequenceOf(65, func(i int) string { return numbered("K", i) })})
 	_, errs["FindDocuments limit"] = s.FindDocuments(ctx, store.DocumentLookup{Keys: []string{"K"}, Limit: -1})
-	errs["CommitAsk"] = s.CommitAsk(ctx, "", "id", []byte{1}, nil, time.Now())
-	errs["CommitAsk digest"] = s.CommitAsk(ctx, "LBN", "id", nil, nil, time.Now())
-	errs["RecordPassage"] = s.RecordPassage(ctx, store.Passage{Kind: "check", At: time.Now()})
-	for _, err := range s.SourceIDs(ctx, "vehicles", "x") {
-		errs["SourceIDs"] = err
+	_, errs["FindDocuments slots"] = s.FindDocuments(ctx, store.DocumentLookup{Keys: []string{"K"}, Slots: 1001})
+	_, errs["Erase"] = s.Erase(ctx, "vehicles", "x")
+	_, errs["Copies"] = s.Copies(ctx, "", "x")
+	_, errs["GetByKey"] = s.GetByKey(ctx, "vehicles", store.RecordKey{})
+	errs["PutState room"] = s.PutState(ctx, "Alarms!", "k", nil)
+	errs["PutState key"] = s.PutState(ctx, "alarms", "", nil)
+	errs["PutState value"] = s.PutState(ctx, "alarms", "k", make([]byte, 1<<20+1))
+	_, _, errs["GetState"] = s.GetState(ctx, "", "k")
+	_, errs["ListState"] = s.ListState(ctx, "")
+	errs["DeleteState"] = s.DeleteState(ctx, "alarms", "")
+	for _, err := range s.SourceKeys(ctx, "vehicles", "x") {
+		errs["SourceKeys"] = err
 	}
 	for name, err := range errs {
 		if !errors.Is(err, store.ErrInvalid) {

@@ -34,8 +34,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"a withdrawn record is gone, and followers learn of it", withdrawn},
 		{"a withdrawn record can come back", comesBack},
 		{"a deletion hold keeps a record", deletionHold},
-		{"lists go in the order of ids, page by page", lists},
-		{"the ids of a source", idsOfSource},
+		{"lists go in one order, page by page", lists},
+		{"the keys of a source", keysOfSource},
 		{"counts follow every change", counts},
 		{"arguments out of bounds are refused", badArguments},
 		{"changes come in order, each record once", changesInOrder},
@@ -46,18 +46,19 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"ranges that cannot be looked up are refused", badRanges},
 		{"better keys replace the old ones without a new version", betterKeys},
 		{"too many documents are no answer", tooMany},
-		{"an ask is good once", askOnce},
-		{"of two asks under one id one is answered", askRace},
-		{"asks are forgotten in time, not before", forget},
-		{"passages are kept in order", passages},
-		{"many passages at once are all kept", manyPassages},
+		{"fillers cost what documents cost, and are not returned", slots},
+		{"an erased record leaves nothing, and followers learn of it", erased},
+		{"what cannot be erased is refused", eraseRefused},
+		{"copies are found by owner and id", copies},
+		{"state is kept, replaced and removed", state},
+		{"much state at once is all kept", manyStates},
 		{"a caller that has gone away writes nothing", goneAway},
 	}
 	for _, sc := range scenes {
 		t.Run(sc.name, func(t *testing.T) {
 			s := open(t)
 			sc.play(t, s)
-			if err := s.Check(t.Context()); err != nil {
+			if err := s.Check(t.Context(), nil); err != nil {
 				t.Errorf("after the scene: %v", err)
 			}
 		})

@@ -90,6 +90,144 @@ func (PeerState) EnumDescriptor() ([]byte, []int) {
 	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{0}
 }
 
+// AlarmKind is what an alarm is about.
+type AlarmKind int32
+
+const (
+	// Not said.
+	AlarmKind_ALARM_KIND_UNSPECIFIED AlarmKind = 0
+	// A bureau or agency asks as one does who empties a collection question by question.
+	AlarmKind_ALARM_KIND_ENUMERATION AlarmKind = 1
+	// A bureau is distrusted, by the own operator.
+	AlarmKind_ALARM_KIND_DISTRUST AlarmKind = 2
+	// The tree is behind the journal.
+	AlarmKind_ALARM_KIND_LOG_LAG AlarmKind = 3
+	// A clock is wrong: the own, or another bureau's.
+	AlarmKind_ALARM_KIND_CLOCK AlarmKind = 4
+	// Another bureau's log forked.
+	AlarmKind_ALARM_KIND_LOG_FORK AlarmKind = 5
+	// Another bureau's log shrank.
+	AlarmKind_ALARM_KIND_LOG_SHRINK AlarmKind = 6
+	// Another bureau does not prove that its log grows from what it was.
+	AlarmKind_ALARM_KIND_LOG_UNPROVEN AlarmKind = 7
+	// Something of the own node is damaged.
+	AlarmKind_ALARM_KIND_DAMAGE AlarmKind = 8
+	// The policy folder is not what was in force when the node stopped.
+	AlarmKind_ALARM_KIND_POLICY_CHANGED AlarmKind = 9
+	// A limit holds somebody back.
+	AlarmKind_ALARM_KIND_THROTTLED AlarmKind = 10
+)
+
+// Enum value maps for AlarmKind.
+var (
+	AlarmKind_name = map[int32]string{
+		0:  "ALARM_KIND_UNSPECIFIED",
+		1:  "ALARM_KIND_ENUMERATION",
+		2:  "ALARM_KIND_DISTRUST",
+		3:  "ALARM_KIND_LOG_LAG",
+		4:  "ALARM_KIND_CLOCK",
+		5:  "ALARM_KIND_LOG_FORK",
+		6:  "ALARM_KIND_LOG_SHRINK",
+		7:  "ALARM_KIND_LOG_UNPROVEN",
+		8:  "ALARM_KIND_DAMAGE",
+		9:  "ALARM_KIND_POLICY_CHANGED",
+		10: "ALARM_KIND_THROTTLED",
+	}
+	AlarmKind_value = map[string]int32{
+		"ALARM_KIND_UNSPECIFIED":    0,
+		"ALARM_KIND_ENUMERATION":    1,
+		"ALARM_KIND_DISTRUST":       2,
+		"ALARM_KIND_LOG_LAG":        3,
+		"ALARM_KIND_CLOCK":          4,
+		"ALARM_KIND_LOG_FORK":       5,
+		"ALARM_KIND_LOG_SHRINK":     6,
+		"ALARM_KIND_LOG_UNPROVEN":   7,
+		"ALARM_KIND_DAMAGE":         8,
+		"ALARM_KIND_POLICY_CHANGED": 9,
+		"ALARM_KIND_THROTTLED":      10,
+	}
+)
+
+func (x AlarmKind) Enum() *AlarmKind {
+	p := new(AlarmKind)
+	*p = x
+	return p
+}
+
+func (x AlarmKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AlarmKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_entente_admin_v1_admin_service_proto_enumTypes[1].Descriptor()
+}
+
+func (AlarmKind) Type() protoreflect.EnumType {
+	return &file_entente_admin_v1_admin_service_proto_enumTypes[1]
+}
+
+func (x AlarmKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AlarmKind.Descriptor instead.
+func (AlarmKind) EnumDescriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{1}
+}
+
+// QuotaScope is whom a quota holds.
+type QuotaScope int32
+
+const (
+	// Not said.
+	QuotaScope_QUOTA_SCOPE_UNSPECIFIED QuotaScope = 0
+	// Another bureau, that asks.
+	QuotaScope_QUOTA_SCOPE_BUREAU QuotaScope = 1
+	// An own agency, that checks.
+	QuotaScope_QUOTA_SCOPE_AGENCY QuotaScope = 2
+)
+
+// Enum value maps for QuotaScope.
+var (
+	QuotaScope_name = map[int32]string{
+		0: "QUOTA_SCOPE_UNSPECIFIED",
+		1: "QUOTA_SCOPE_BUREAU",
+		2: "QUOTA_SCOPE_AGENCY",
+	}
+	QuotaScope_value = map[string]int32{
+		"QUOTA_SCOPE_UNSPECIFIED": 0,
+		"QUOTA_SCOPE_BUREAU":      1,
+		"QUOTA_SCOPE_AGENCY":      2,
+	}
+)
+
+func (x QuotaScope) Enum() *QuotaScope {
+	p := new(QuotaScope)
+	*p = x
+	return p
+}
+
+func (x QuotaScope) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (QuotaScope) Descriptor() protoreflect.EnumDescriptor {
+	return file_entente_admin_v1_admin_service_proto_enumTypes[2].Descriptor()
+}
+
+func (QuotaScope) Type() protoreflect.EnumType {
+	return &file_entente_admin_v1_admin_service_proto_enumTypes[2]
+}
+
+func (x QuotaScope) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use QuotaScope.Descriptor instead.
+func (QuotaScope) EnumDescriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{2}
+}
+
 // GetStatusRequest asks for the node's status.
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -166,8 +304,14 @@ type GetStatusResponse struct {
 	Warnings []string `protobuf:"bytes,17,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// Fingerprint of the roster installed.
 	RosterFingerprint string `protobuf:"bytes,18,opt,name=roster_fingerprint,json=rosterFingerprint,proto3" json:"roster_fingerprint,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// The alarms that nobody has closed.
+	Alarms []*Alarm `protobuf:"bytes,19,rep,name=alarms,proto3" json:"alarms,omitempty"`
+	// The books.
+	Books *BooksStatus `protobuf:"bytes,20,opt,name=books,proto3" json:"books,omitempty"`
+	// How many acts wait for a second person.
+	ActsWaiting   uint32 `protobuf:"varint,21,opt,name=acts_waiting,json=actsWaiting,proto3" json:"acts_waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -324,6 +468,27 @@ func (x *GetStatusResponse) GetRosterFingerprint() string {
 		return x.RosterFingerprint
 	}
 	return ""
+}
+
+func (x *GetStatusResponse) GetAlarms() []*Alarm {
+	if x != nil {
+		return x.Alarms
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetBooks() *BooksStatus {
+	if x != nil {
+		return x.Books
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetActsWaiting() uint32 {
+	if x != nil {
+		return x.ActsWaiting
+	}
+	return 0
 }
 
 // CollectionStatus is how much a collection holds.
@@ -1032,12 +1197,1055 @@ func (x *ReloadPolicyResponse) GetPolicies() uint32 {
 	return 0
 }
 
+// BooksStatus is how the books are.
+type BooksStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Leaves in the journal.
+	Leaves uint64 `protobuf:"varint,1,opt,name=leaves,proto3" json:"leaves,omitempty"`
+	// Leaves in the tree.
+	Integrated uint64 `protobuf:"varint,2,opt,name=integrated,proto3" json:"integrated,omitempty"`
+	// How long the oldest leaf waits that is not in the tree.
+	Lag *durationpb.Duration `protobuf:"bytes,3,opt,name=lag,proto3" json:"lag,omitempty"`
+	// The newest checkpoint's time.
+	CheckpointAt  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=checkpoint_at,json=checkpointAt,proto3" json:"checkpoint_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BooksStatus) Reset() {
+	*x = BooksStatus{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BooksStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BooksStatus) ProtoMessage() {}
+
+func (x *BooksStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BooksStatus.ProtoReflect.Descriptor instead.
+func (*BooksStatus) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BooksStatus) GetLeaves() uint64 {
+	if x != nil {
+		return x.Leaves
+	}
+	return 0
+}
+
+func (x *BooksStatus) GetIntegrated() uint64 {
+	if x != nil {
+		return x.Integrated
+	}
+	return 0
+}
+
+func (x *BooksStatus) GetLag() *durationpb.Duration {
+	if x != nil {
+		return x.Lag
+	}
+	return nil
+}
+
+func (x *BooksStatus) GetCheckpointAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CheckpointAt
+	}
+	return nil
+}
+
+// Alarm is something that a person must look into.
+type Alarm struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id, to close it.
+	AlarmId string `protobuf:"bytes,1,opt,name=alarm_id,json=alarmId,proto3" json:"alarm_id,omitempty"`
+	// What it is about.
+	Kind AlarmKind `protobuf:"varint,2,opt,name=kind,proto3,enum=entente.admin.v1.AlarmKind" json:"kind,omitempty"`
+	// Whom: a bureau, an agency.
+	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	// In words.
+	Text string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	// When it was raised.
+	RaisedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=raised_at,json=raisedAt,proto3" json:"raised_at,omitempty"`
+	// When what it is about was last seen.
+	LastAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
+	// How often.
+	Count uint64 `protobuf:"varint,7,opt,name=count,proto3" json:"count,omitempty"`
+	// The file with the evidence, in the node's folder. Empty where there is none.
+	Evidence      string `protobuf:"bytes,8,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alarm) Reset() {
+	*x = Alarm{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alarm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alarm) ProtoMessage() {}
+
+func (x *Alarm) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alarm.ProtoReflect.Descriptor instead.
+func (*Alarm) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Alarm) GetAlarmId() string {
+	if x != nil {
+		return x.AlarmId
+	}
+	return ""
+}
+
+func (x *Alarm) GetKind() AlarmKind {
+	if x != nil {
+		return x.Kind
+	}
+	return AlarmKind_ALARM_KIND_UNSPECIFIED
+}
+
+func (x *Alarm) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Alarm) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Alarm) GetRaisedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RaisedAt
+	}
+	return nil
+}
+
+func (x *Alarm) GetLastAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAt
+	}
+	return nil
+}
+
+func (x *Alarm) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Alarm) GetEvidence() string {
+	if x != nil {
+		return x.Evidence
+	}
+	return ""
+}
+
+// ClearAlarmRequest names an alarm.
+type ClearAlarmRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	AlarmId string `protobuf:"bytes,1,opt,name=alarm_id,json=alarmId,proto3" json:"alarm_id,omitempty"`
+	// What was found. It stands in the books.
+	Note          string `protobuf:"bytes,2,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearAlarmRequest) Reset() {
+	*x = ClearAlarmRequest{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearAlarmRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearAlarmRequest) ProtoMessage() {}
+
+func (x *ClearAlarmRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearAlarmRequest.ProtoReflect.Descriptor instead.
+func (*ClearAlarmRequest) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ClearAlarmRequest) GetAlarmId() string {
+	if x != nil {
+		return x.AlarmId
+	}
+	return ""
+}
+
+func (x *ClearAlarmRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// ClearAlarmResponse is empty.
+type ClearAlarmResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearAlarmResponse) Reset() {
+	*x = ClearAlarmResponse{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearAlarmResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearAlarmResponse) ProtoMessage() {}
+
+func (x *ClearAlarmResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearAlarmResponse.ProtoReflect.Descriptor instead.
+func (*ClearAlarmResponse) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{18}
+}
+
+// Quota is how much somebody may ask. A field that is 0 takes the default.
+type Quota struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whom it holds.
+	Scope QuotaScope `protobuf:"varint,1,opt,name=scope,proto3,enum=entente.admin.v1.QuotaScope" json:"scope,omitempty"`
+	// Which one. Empty: all that have none of their own.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Questions a second, over time.
+	PerSecond float64 `protobuf:"fixed64,3,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	// Questions at once.
+	Burst uint32 `protobuf:"varint,4,opt,name=burst,proto3" json:"burst,omitempty"`
+	// Distinct documents and persons a day.
+	SubjectsPerDay uint64 `protobuf:"varint,5,opt,name=subjects_per_day,json=subjectsPerDay,proto3" json:"subjects_per_day,omitempty"`
+	// Positive answers a day.
+	PositivesPerDay uint64 `protobuf:"varint,6,opt,name=positives_per_day,json=positivesPerDay,proto3" json:"positives_per_day,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Quota) Reset() {
+	*x = Quota{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quota) ProtoMessage() {}
+
+func (x *Quota) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quota.ProtoReflect.Descriptor instead.
+func (*Quota) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Quota) GetScope() QuotaScope {
+	if x != nil {
+		return x.Scope
+	}
+	return QuotaScope_QUOTA_SCOPE_UNSPECIFIED
+}
+
+func (x *Quota) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Quota) GetPerSecond() float64 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
+func (x *Quota) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *Quota) GetSubjectsPerDay() uint64 {
+	if x != nil {
+		return x.SubjectsPerDay
+	}
+	return 0
+}
+
+func (x *Quota) GetPositivesPerDay() uint64 {
+	if x != nil {
+		return x.PositivesPerDay
+	}
+	return 0
+}
+
+// QuotaState is a quota and how much of it is used.
+type QuotaState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The limits that hold, with the defaults filled in.
+	Quota *Quota `protobuf:"bytes,1,opt,name=quota,proto3" json:"quota,omitempty"`
+	// Whether they are its own, not the default.
+	Own bool `protobuf:"varint,2,opt,name=own,proto3" json:"own,omitempty"`
+	// Questions now left at once.
+	Tokens float64 `protobuf:"fixed64,3,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// Questions in the last 24 hours.
+	Questions uint64 `protobuf:"varint,4,opt,name=questions,proto3" json:"questions,omitempty"`
+	// Distinct subjects in the last 24 hours.
+	Subjects uint64 `protobuf:"varint,5,opt,name=subjects,proto3" json:"subjects,omitempty"`
+	// Positive answers in the last 24 hours.
+	Positives uint64 `protobuf:"varint,6,opt,name=positives,proto3" json:"positives,omitempty"`
+	// Questions turned away in the last 24 hours.
+	TurnedAway uint64 `protobuf:"varint,7,opt,name=turned_away,json=turnedAway,proto3" json:"turned_away,omitempty"`
+	// Since when it is throttled, if it is.
+	ThrottledSince *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=throttled_since,json=throttledSince,proto3" json:"throttled_since,omitempty"`
+	// Until when.
+	ThrottledUntil *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=throttled_until,json=throttledUntil,proto3" json:"throttled_until,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *QuotaState) Reset() {
+	*x = QuotaState{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotaState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotaState) ProtoMessage() {}
+
+func (x *QuotaState) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotaState.ProtoReflect.Descriptor instead.
+func (*QuotaState) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *QuotaState) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+func (x *QuotaState) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+func (x *QuotaState) GetTokens() float64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *QuotaState) GetQuestions() uint64 {
+	if x != nil {
+		return x.Questions
+	}
+	return 0
+}
+
+func (x *QuotaState) GetSubjects() uint64 {
+	if x != nil {
+		return x.Subjects
+	}
+	return 0
+}
+
+func (x *QuotaState) GetPositives() uint64 {
+	if x != nil {
+		return x.Positives
+	}
+	return 0
+}
+
+func (x *QuotaState) GetTurnedAway() uint64 {
+	if x != nil {
+		return x.TurnedAway
+	}
+	return 0
+}
+
+func (x *QuotaState) GetThrottledSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ThrottledSince
+	}
+	return nil
+}
+
+func (x *QuotaState) GetThrottledUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ThrottledUntil
+	}
+	return nil
+}
+
+// ListQuotasRequest says of whom.
+type ListQuotasRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only of this scope; unspecified: of all.
+	Scope QuotaScope `protobuf:"varint,1,opt,name=scope,proto3,enum=entente.admin.v1.QuotaScope" json:"scope,omitempty"`
+	// Only of this one.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListQuotasRequest) Reset() {
+	*x = ListQuotasRequest{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListQuotasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListQuotasRequest) ProtoMessage() {}
+
+func (x *ListQuotasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListQuotasRequest.ProtoReflect.Descriptor instead.
+func (*ListQuotasRequest) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListQuotasRequest) GetScope() QuotaScope {
+	if x != nil {
+		return x.Scope
+	}
+	return QuotaScope_QUOTA_SCOPE_UNSPECIFIED
+}
+
+func (x *ListQuotasRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ListQuotasResponse holds them: the defaults, and all who have asked or have limits of their own.
+type ListQuotasResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quotas.
+	Quotas        []*QuotaState `protobuf:"bytes,1,rep,name=quotas,proto3" json:"quotas,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListQuotasResponse) Reset() {
+	*x = ListQuotasResponse{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListQuotasResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListQuotasResponse) ProtoMessage() {}
+
+func (x *ListQuotasResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListQuotasResponse.ProtoReflect.Descriptor instead.
+func (*ListQuotasResponse) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListQuotasResponse) GetQuotas() []*QuotaState {
+	if x != nil {
+		return x.Quotas
+	}
+	return nil
+}
+
+// SetQuotaRequest is a quota.
+type SetQuotaRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quota.
+	Quota *Quota `protobuf:"bytes,1,opt,name=quota,proto3" json:"quota,omitempty"`
+	// End a throttle that holds now.
+	Lift          bool `protobuf:"varint,2,opt,name=lift,proto3" json:"lift,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetQuotaRequest) Reset() {
+	*x = SetQuotaRequest{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetQuotaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetQuotaRequest) ProtoMessage() {}
+
+func (x *SetQuotaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetQuotaRequest.ProtoReflect.Descriptor instead.
+func (*SetQuotaRequest) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SetQuotaRequest) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+func (x *SetQuotaRequest) GetLift() bool {
+	if x != nil {
+		return x.Lift
+	}
+	return false
+}
+
+// SetQuotaResponse is the quota as it holds now.
+type SetQuotaResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quota.
+	Quota         *QuotaState `protobuf:"bytes,1,opt,name=quota,proto3" json:"quota,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetQuotaResponse) Reset() {
+	*x = SetQuotaResponse{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetQuotaResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetQuotaResponse) ProtoMessage() {}
+
+func (x *SetQuotaResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetQuotaResponse.ProtoReflect.Descriptor instead.
+func (*SetQuotaResponse) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SetQuotaResponse) GetQuota() *QuotaState {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+// Act is something that needs two persons, wanted by one.
+type Act struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	ActId string `protobuf:"bytes,1,opt,name=act_id,json=actId,proto3" json:"act_id,omitempty"`
+	// What is wanted: "erase-record", "unmask-officer", "reload-policy", "import-records" ...
+	Operation string `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// In words, without personal data.
+	Summary string `protobuf:"bytes,3,opt,name=summary,proto3" json:"summary,omitempty"`
+	// Who wants it, as SPIFFE ID.
+	WantedBy string `protobuf:"bytes,4,opt,name=wanted_by,json=wantedBy,proto3" json:"wanted_by,omitempty"`
+	// When.
+	WantedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=wanted_at,json=wantedAt,proto3" json:"wanted_at,omitempty"`
+	// Until when it can be approved, and then carried out.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Who approved it, as SPIFFE ID; empty as long as nobody has.
+	ApprovedBy    string `protobuf:"bytes,7,opt,name=approved_by,json=approvedBy,proto3" json:"approved_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Act) Reset() {
+	*x = Act{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Act) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Act) ProtoMessage() {}
+
+func (x *Act) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Act.ProtoReflect.Descriptor instead.
+func (*Act) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Act) GetActId() string {
+	if x != nil {
+		return x.ActId
+	}
+	return ""
+}
+
+func (x *Act) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *Act) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *Act) GetWantedBy() string {
+	if x != nil {
+		return x.WantedBy
+	}
+	return ""
+}
+
+func (x *Act) GetWantedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WantedAt
+	}
+	return nil
+}
+
+func (x *Act) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Act) GetApprovedBy() string {
+	if x != nil {
+		return x.ApprovedBy
+	}
+	return ""
+}
+
+// ListActsRequest asks for the acts that wait.
+type ListActsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActsRequest) Reset() {
+	*x = ListActsRequest{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActsRequest) ProtoMessage() {}
+
+func (x *ListActsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActsRequest.ProtoReflect.Descriptor instead.
+func (*ListActsRequest) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{26}
+}
+
+// ListActsResponse holds them.
+type ListActsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The acts.
+	Acts          []*Act `protobuf:"bytes,1,rep,name=acts,proto3" json:"acts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActsResponse) Reset() {
+	*x = ListActsResponse{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActsResponse) ProtoMessage() {}
+
+func (x *ListActsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActsResponse.ProtoReflect.Descriptor instead.
+func (*ListActsResponse) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListActsResponse) GetActs() []*Act {
+	if x != nil {
+		return x.Acts
+	}
+	return nil
+}
+
+// ApproveActRequest names an act.
+type ApproveActRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	ActId         string `protobuf:"bytes,1,opt,name=act_id,json=actId,proto3" json:"act_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveActRequest) Reset() {
+	*x = ApproveActRequest{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveActRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveActRequest) ProtoMessage() {}
+
+func (x *ApproveActRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveActRequest.ProtoReflect.Descriptor instead.
+func (*ApproveActRequest) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ApproveActRequest) GetActId() string {
+	if x != nil {
+		return x.ActId
+	}
+	return ""
+}
+
+// ApproveActResponse is the act as it is now.
+type ApproveActResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The act.
+	Act           *Act `protobuf:"bytes,1,opt,name=act,proto3" json:"act,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveActResponse) Reset() {
+	*x = ApproveActResponse{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveActResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveActResponse) ProtoMessage() {}
+
+func (x *ApproveActResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveActResponse.ProtoReflect.Descriptor instead.
+func (*ApproveActResponse) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ApproveActResponse) GetAct() *Act {
+	if x != nil {
+		return x.Act
+	}
+	return nil
+}
+
+// RefuseActRequest names an act.
+type RefuseActRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	ActId         string `protobuf:"bytes,1,opt,name=act_id,json=actId,proto3" json:"act_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefuseActRequest) Reset() {
+	*x = RefuseActRequest{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefuseActRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefuseActRequest) ProtoMessage() {}
+
+func (x *RefuseActRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefuseActRequest.ProtoReflect.Descriptor instead.
+func (*RefuseActRequest) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *RefuseActRequest) GetActId() string {
+	if x != nil {
+		return x.ActId
+	}
+	return ""
+}
+
+// RefuseActResponse is empty.
+type RefuseActResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefuseActResponse) Reset() {
+	*x = RefuseActResponse{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefuseActResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefuseActResponse) ProtoMessage() {}
+
+func (x *RefuseActResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefuseActResponse.ProtoReflect.Descriptor instead.
+func (*RefuseActResponse) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{31}
+}
+
 var File_entente_admin_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_entente_admin_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
 	"$entente/admin/v1/admin_service.proto\x12\x10entente.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1centente/query/v1/query.proto\x1a#entente/record/v1/stewardship.proto\x1a\x1eentente/signed/v1/signed.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xe2\x06\n" +
+	"\x10GetStatusRequest\"\xf6\a\n" +
 	"\x11GetStatusResponse\x12)\n" +
 	"\x06bureau\x18\x01 \x01(\tB\x11\xbaH\x0er\f2\n" +
 	"^[A-Z]{3}$R\x06bureau\x12!\n" +
@@ -1062,7 +2270,10 @@ const file_entente_admin_v1_admin_service_proto_rawDesc = "" +
 	"\bpolicies\x18\x0f \x01(\rR\bpolicies\x12N\n" +
 	"\vcollections\x18\x10 \x03(\v2\".entente.admin.v1.CollectionStatusB\b\xbaH\x05\x92\x01\x02\x10@R\vcollections\x12+\n" +
 	"\bwarnings\x18\x11 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10@\"\x05r\x03\x18\x80\x04R\bwarnings\x127\n" +
-	"\x12roster_fingerprint\x18\x12 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x11rosterFingerprint\"U\n" +
+	"\x12roster_fingerprint\x18\x12 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x11rosterFingerprint\x12:\n" +
+	"\x06alarms\x18\x13 \x03(\v2\x17.entente.admin.v1.AlarmB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x06alarms\x123\n" +
+	"\x05books\x18\x14 \x01(\v2\x1d.entente.admin.v1.BooksStatusR\x05books\x12!\n" +
+	"\facts_waiting\x18\x15 \x01(\rR\vactsWaiting\"U\n" +
 	"\x10CollectionStatus\x12'\n" +
 	"\n" +
 	"collection\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18 R\n" +
@@ -1111,20 +2322,119 @@ const file_entente_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x13ReloadPolicyRequest\"U\n" +
 	"\x14ReloadPolicyResponse\x12!\n" +
 	"\aversion\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\aversion\x12\x1a\n" +
-	"\bpolicies\x18\x02 \x01(\rR\bpolicies*\x93\x01\n" +
+	"\bpolicies\x18\x02 \x01(\rR\bpolicies\"\xb3\x01\n" +
+	"\vBooksStatus\x12\x16\n" +
+	"\x06leaves\x18\x01 \x01(\x04R\x06leaves\x12\x1e\n" +
+	"\n" +
+	"integrated\x18\x02 \x01(\x04R\n" +
+	"integrated\x12+\n" +
+	"\x03lag\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03lag\x12?\n" +
+	"\rcheckpoint_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fcheckpointAt\"\xd2\x02\n" +
+	"\x05Alarm\x12\"\n" +
+	"\balarm_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18$R\aalarmId\x129\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1b.entente.admin.v1.AlarmKindB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\x12\"\n" +
+	"\asubject\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\asubject\x12\x1c\n" +
+	"\x04text\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x04text\x127\n" +
+	"\traised_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\braisedAt\x123\n" +
+	"\alast_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\x12\x14\n" +
+	"\x05count\x18\a \x01(\x04R\x05count\x12$\n" +
+	"\bevidence\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\bevidence\"X\n" +
+	"\x11ClearAlarmRequest\x12#\n" +
+	"\balarm_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aalarmId\x12\x1e\n" +
+	"\x04note\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x04R\x04note\"\x14\n" +
+	"\x12ClearAlarmResponse\"\x93\x02\n" +
+	"\x05Quota\x12>\n" +
+	"\x05scope\x18\x01 \x01(\x0e2\x1c.entente.admin.v1.QuotaScopeB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x05scope\x12\x1b\n" +
+	"\x04name\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04name\x126\n" +
+	"\n" +
+	"per_second\x18\x03 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x80\x84.A)\x00\x00\x00\x00\x00\x00\x00\x00R\tperSecond\x12\x1f\n" +
+	"\x05burst\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xc0\x84=R\x05burst\x12(\n" +
+	"\x10subjects_per_day\x18\x05 \x01(\x04R\x0esubjectsPerDay\x12*\n" +
+	"\x11positives_per_day\x18\x06 \x01(\x04R\x0fpositivesPerDay\"\xe8\x02\n" +
+	"\n" +
+	"QuotaState\x12-\n" +
+	"\x05quota\x18\x01 \x01(\v2\x17.entente.admin.v1.QuotaR\x05quota\x12\x10\n" +
+	"\x03own\x18\x02 \x01(\bR\x03own\x12\x16\n" +
+	"\x06tokens\x18\x03 \x01(\x01R\x06tokens\x12\x1c\n" +
+	"\tquestions\x18\x04 \x01(\x04R\tquestions\x12\x1a\n" +
+	"\bsubjects\x18\x05 \x01(\x04R\bsubjects\x12\x1c\n" +
+	"\tpositives\x18\x06 \x01(\x04R\tpositives\x12\x1f\n" +
+	"\vturned_away\x18\a \x01(\x04R\n" +
+	"turnedAway\x12C\n" +
+	"\x0fthrottled_since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x0ethrottledSince\x12C\n" +
+	"\x0fthrottled_until\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0ethrottledUntil\"n\n" +
+	"\x11ListQuotasRequest\x12<\n" +
+	"\x05scope\x18\x01 \x01(\x0e2\x1c.entente.admin.v1.QuotaScopeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05scope\x12\x1b\n" +
+	"\x04name\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04name\"U\n" +
+	"\x12ListQuotasResponse\x12?\n" +
+	"\x06quotas\x18\x01 \x03(\v2\x1c.entente.admin.v1.QuotaStateB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x06quotas\"\\\n" +
+	"\x0fSetQuotaRequest\x125\n" +
+	"\x05quota\x18\x01 \x01(\v2\x17.entente.admin.v1.QuotaB\x06\xbaH\x03\xc8\x01\x01R\x05quota\x12\x12\n" +
+	"\x04lift\x18\x02 \x01(\bR\x04lift\"F\n" +
+	"\x10SetQuotaResponse\x122\n" +
+	"\x05quota\x18\x01 \x01(\v2\x1c.entente.admin.v1.QuotaStateR\x05quota\"\xb6\x02\n" +
+	"\x03Act\x12\x1e\n" +
+	"\x06act_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18$R\x05actId\x12%\n" +
+	"\toperation\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\toperation\x12\"\n" +
+	"\asummary\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\asummary\x12%\n" +
+	"\twanted_by\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\bwantedBy\x127\n" +
+	"\twanted_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bwantedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12)\n" +
+	"\vapproved_by\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\n" +
+	"approvedBy\"\x11\n" +
+	"\x0fListActsRequest\"H\n" +
+	"\x10ListActsResponse\x124\n" +
+	"\x04acts\x18\x01 \x03(\v2\x15.entente.admin.v1.ActB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x04acts\"4\n" +
+	"\x11ApproveActRequest\x12\x1f\n" +
+	"\x06act_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x05actId\"=\n" +
+	"\x12ApproveActResponse\x12'\n" +
+	"\x03act\x18\x01 \x01(\v2\x15.entente.admin.v1.ActR\x03act\"3\n" +
+	"\x10RefuseActRequest\x12\x1f\n" +
+	"\x06act_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x05actId\"\x13\n" +
+	"\x11RefuseActResponse*\x93\x01\n" +
 	"\tPeerState\x12\x1a\n" +
 	"\x16PEER_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PEER_STATE_CONNECTING\x10\x01\x12\x18\n" +
 	"\x14PEER_STATE_CONNECTED\x10\x02\x12\x1a\n" +
 	"\x16PEER_STATE_UNREACHABLE\x10\x03\x12\x19\n" +
-	"\x15PEER_STATE_DISTRUSTED\x10\x042\xb0\x04\n" +
+	"\x15PEER_STATE_DISTRUSTED\x10\x04*\xab\x02\n" +
+	"\tAlarmKind\x12\x1a\n" +
+	"\x16ALARM_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16ALARM_KIND_ENUMERATION\x10\x01\x12\x17\n" +
+	"\x13ALARM_KIND_DISTRUST\x10\x02\x12\x16\n" +
+	"\x12ALARM_KIND_LOG_LAG\x10\x03\x12\x14\n" +
+	"\x10ALARM_KIND_CLOCK\x10\x04\x12\x17\n" +
+	"\x13ALARM_KIND_LOG_FORK\x10\x05\x12\x19\n" +
+	"\x15ALARM_KIND_LOG_SHRINK\x10\x06\x12\x1b\n" +
+	"\x17ALARM_KIND_LOG_UNPROVEN\x10\a\x12\x15\n" +
+	"\x11ALARM_KIND_DAMAGE\x10\b\x12\x1d\n" +
+	"\x19ALARM_KIND_POLICY_CHANGED\x10\t\x12\x18\n" +
+	"\x14ALARM_KIND_THROTTLED\x10\n" +
+	"*Y\n" +
+	"\n" +
+	"QuotaScope\x12\x1b\n" +
+	"\x17QUOTA_SCOPE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12QUOTA_SCOPE_BUREAU\x10\x01\x12\x16\n" +
+	"\x12QUOTA_SCOPE_AGENCY\x10\x022\xb7\b\n" +
 	"\fAdminService\x12T\n" +
 	"\tGetStatus\x12\".entente.admin.v1.GetStatusRequest\x1a#.entente.admin.v1.GetStatusResponse\x12T\n" +
 	"\tListPeers\x12\".entente.admin.v1.ListPeersRequest\x1a#.entente.admin.v1.ListPeersResponse\x12]\n" +
 	"\fDistrustPeer\x12%.entente.admin.v1.DistrustPeerRequest\x1a&.entente.admin.v1.DistrustPeerResponse\x12T\n" +
 	"\tTrustPeer\x12\".entente.admin.v1.TrustPeerRequest\x1a#.entente.admin.v1.TrustPeerResponse\x12`\n" +
 	"\rInstallRoster\x12&.entente.admin.v1.InstallRosterRequest\x1a'.entente.admin.v1.InstallRosterResponse\x12]\n" +
-	"\fReloadPolicy\x12%.entente.admin.v1.ReloadPolicyRequest\x1a&.entente.admin.v1.ReloadPolicyResponseBDZBgithub.com/entente-mesh/entente/proto/gen/entente/admin/v1;adminv1b\x06proto3"
+	"\fReloadPolicy\x12%.entente.admin.v1.ReloadPolicyRequest\x1a&.entente.admin.v1.ReloadPolicyResponse\x12W\n" +
+	"\n" +
+	"ClearAlarm\x12#.entente.admin.v1.ClearAlarmRequest\x1a$.entente.admin.v1.ClearAlarmResponse\x12W\n" +
+	"\n" +
+	"ListQuotas\x12#.entente.admin.v1.ListQuotasRequest\x1a$.entente.admin.v1.ListQuotasResponse\x12Q\n" +
+	"\bSetQuota\x12!.entente.admin.v1.SetQuotaRequest\x1a\".entente.admin.v1.SetQuotaResponse\x12Q\n" +
+	"\bListActs\x12!.entente.admin.v1.ListActsRequest\x1a\".entente.admin.v1.ListActsResponse\x12W\n" +
+	"\n" +
+	"ApproveAct\x12#.entente.admin.v1.ApproveActRequest\x1a$.entente.admin.v1.ApproveActResponse\x12T\n" +
+	"\tRefuseAct\x12\".entente.admin.v1.RefuseActRequest\x1a#.entente.admin.v1.RefuseActResponseBDZBgithub.com/entente-mesh/entente/proto/gen/entente/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_entente_admin_v1_admin_service_proto_rawDescOnce sync.Once
@@ -1138,61 +2448,111 @@ func file_entente_admin_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_entente_admin_v1_admin_service_proto_rawDescData
 }
 
-var file_entente_admin_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_entente_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_entente_admin_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_entente_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_entente_admin_v1_admin_service_proto_goTypes = []any{
 	(PeerState)(0),                // 0: entente.admin.v1.PeerState
-	(*GetStatusRequest)(nil),      // 1: entente.admin.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 2: entente.admin.v1.GetStatusResponse
-	(*CollectionStatus)(nil),      // 3: entente.admin.v1.CollectionStatus
-	(*ListPeersRequest)(nil),      // 4: entente.admin.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),     // 5: entente.admin.v1.ListPeersResponse
-	(*Peer)(nil),                  // 6: entente.admin.v1.Peer
-	(*PermittedAsk)(nil),          // 7: entente.admin.v1.PermittedAsk
-	(*DistrustPeerRequest)(nil),   // 8: entente.admin.v1.DistrustPeerRequest
-	(*DistrustPeerResponse)(nil),  // 9: entente.admin.v1.DistrustPeerResponse
-	(*TrustPeerRequest)(nil),      // 10: entente.admin.v1.TrustPeerRequest
-	(*TrustPeerResponse)(nil),     // 11: entente.admin.v1.TrustPeerResponse
-	(*InstallRosterRequest)(nil),  // 12: entente.admin.v1.InstallRosterRequest
-	(*InstallRosterResponse)(nil), // 13: entente.admin.v1.InstallRosterResponse
-	(*ReloadPolicyRequest)(nil),   // 14: entente.admin.v1.ReloadPolicyRequest
-	(*ReloadPolicyResponse)(nil),  // 15: entente.admin.v1.ReloadPolicyResponse
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*v1.CollectionOffer)(nil),    // 17: entente.query.v1.CollectionOffer
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
-	(v11.Purpose)(0),              // 19: entente.record.v1.Purpose
-	(*v12.Signed)(nil),            // 20: entente.signed.v1.Signed
+	(AlarmKind)(0),                // 1: entente.admin.v1.AlarmKind
+	(QuotaScope)(0),               // 2: entente.admin.v1.QuotaScope
+	(*GetStatusRequest)(nil),      // 3: entente.admin.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 4: entente.admin.v1.GetStatusResponse
+	(*CollectionStatus)(nil),      // 5: entente.admin.v1.CollectionStatus
+	(*ListPeersRequest)(nil),      // 6: entente.admin.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),     // 7: entente.admin.v1.ListPeersResponse
+	(*Peer)(nil),                  // 8: entente.admin.v1.Peer
+	(*PermittedAsk)(nil),          // 9: entente.admin.v1.PermittedAsk
+	(*DistrustPeerRequest)(nil),   // 10: entente.admin.v1.DistrustPeerRequest
+	(*DistrustPeerResponse)(nil),  // 11: entente.admin.v1.DistrustPeerResponse
+	(*TrustPeerRequest)(nil),      // 12: entente.admin.v1.TrustPeerRequest
+	(*TrustPeerResponse)(nil),     // 13: entente.admin.v1.TrustPeerResponse
+	(*InstallRosterRequest)(nil),  // 14: entente.admin.v1.InstallRosterRequest
+	(*InstallRosterResponse)(nil), // 15: entente.admin.v1.InstallRosterResponse
+	(*ReloadPolicyRequest)(nil),   // 16: entente.admin.v1.ReloadPolicyRequest
+	(*ReloadPolicyResponse)(nil),  // 17: entente.admin.v1.ReloadPolicyResponse
+	(*BooksStatus)(nil),           // 18: entente.admin.v1.BooksStatus
+	(*Alarm)(nil),                 // 19: entente.admin.v1.Alarm
+	(*ClearAlarmRequest)(nil),     // 20: entente.admin.v1.ClearAlarmRequest
+	(*ClearAlarmResponse)(nil),    // 21: entente.admin.v1.ClearAlarmResponse
+	(*Quota)(nil),                 // 22: entente.admin.v1.Quota
+	(*QuotaState)(nil),            // 23: entente.admin.v1.QuotaState
+	(*ListQuotasRequest)(nil),     // 24: entente.admin.v1.ListQuotasRequest
+	(*ListQuotasResponse)(nil),    // 25: entente.admin.v1.ListQuotasResponse
+	(*SetQuotaRequest)(nil),       // 26: entente.admin.v1.SetQuotaRequest
+	(*SetQuotaResponse)(nil),      // 27: entente.admin.v1.SetQuotaResponse
+	(*Act)(nil),                   // 28: entente.admin.v1.Act
+	(*ListActsRequest)(nil),       // 29: entente.admin.v1.ListActsRequest
+	(*ListActsResponse)(nil),      // 30: entente.admin.v1.ListActsResponse
+	(*ApproveActRequest)(nil),     // 31: entente.admin.v1.ApproveActRequest
+	(*ApproveActResponse)(nil),    // 32: entente.admin.v1.ApproveActResponse
+	(*RefuseActRequest)(nil),      // 33: entente.admin.v1.RefuseActRequest
+	(*RefuseActResponse)(nil),     // 34: entente.admin.v1.RefuseActResponse
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*v1.CollectionOffer)(nil),    // 36: entente.query.v1.CollectionOffer
+	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
+	(v11.Purpose)(0),              // 38: entente.record.v1.Purpose
+	(*v12.Signed)(nil),            // 39: entente.signed.v1.Signed
 }
 var file_entente_admin_v1_admin_service_proto_depIdxs = []int32{
-	16, // 0: entente.admin.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	16, // 1: entente.admin.v1.GetStatusResponse.roster_expires_at:type_name -> google.protobuf.Timestamp
-	16, // 2: entente.admin.v1.GetStatusResponse.certificate_not_after:type_name -> google.protobuf.Timestamp
-	3,  // 3: entente.admin.v1.GetStatusResponse.collections:type_name -> entente.admin.v1.CollectionStatus
-	6,  // 4: entente.admin.v1.ListPeersResponse.peers:type_name -> entente.admin.v1.Peer
-	0,  // 5: entente.admin.v1.Peer.state:type_name -> entente.admin.v1.PeerState
-	16, // 6: entente.admin.v1.Peer.since:type_name -> google.protobuf.Timestamp
-	17, // 7: entente.admin.v1.Peer.offers:type_name -> entente.query.v1.CollectionOffer
-	18, // 8: entente.admin.v1.Peer.clock_skew:type_name -> google.protobuf.Duration
-	7,  // 9: entente.admin.v1.Peer.permitted:type_name -> entente.admin.v1.PermittedAsk
-	19, // 10: entente.admin.v1.PermittedAsk.purposes:type_name -> entente.record.v1.Purpose
-	20, // 11: entente.admin.v1.InstallRosterRequest.roster:type_name -> entente.signed.v1.Signed
-	1,  // 12: entente.admin.v1.AdminService.GetStatus:input_type -> entente.admin.v1.GetStatusRequest
-	4,  // 13: entente.admin.v1.AdminService.ListPeers:input_type -> entente.admin.v1.ListPeersRequest
-	8,  // 14: entente.admin.v1.AdminService.DistrustPeer:input_type -> entente.admin.v1.DistrustPeerRequest
-	10, // 15: entente.admin.v1.AdminService.TrustPeer:input_type -> entente.admin.v1.TrustPeerRequest
-	12, // 16: entente.admin.v1.AdminService.InstallRoster:input_type -> entente.admin.v1.InstallRosterRequest
-	14, // 17: entente.admin.v1.AdminService.ReloadPolicy:input_type -> entente.admin.v1.ReloadPolicyRequest
-	2,  // 18: entente.admin.v1.AdminService.GetStatus:output_type -> entente.admin.v1.GetStatusResponse
-	5,  // 19: entente.admin.v1.AdminService.ListPeers:output_type -> entente.admin.v1.ListPeersResponse
-	9,  // 20: entente.admin.v1.AdminService.DistrustPeer:output_type -> entente.admin.v1.DistrustPeerResponse
-	11, // 21: entente.admin.v1.AdminService.TrustPeer:output_type -> entente.admin.v1.TrustPeerResponse
-	13, // 22: entente.admin.v1.AdminService.InstallRoster:output_type -> entente.admin.v1.InstallRosterResponse
-	15, // 23: entente.admin.v1.AdminService.ReloadPolicy:output_type -> entente.admin.v1.ReloadPolicyResponse
-	18, // [18:24] is the sub-list for method output_type
-	12, // [12:18] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	35, // 0: entente.admin.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	35, // 1: entente.admin.v1.GetStatusResponse.roster_expires_at:type_name -> google.protobuf.Timestamp
+	35, // 2: entente.admin.v1.GetStatusResponse.certificate_not_after:type_name -> google.protobuf.Timestamp
+	5,  // 3: entente.admin.v1.GetStatusResponse.collections:type_name -> entente.admin.v1.CollectionStatus
+	19, // 4: entente.admin.v1.GetStatusResponse.alarms:type_name -> entente.admin.v1.Alarm
+	18, // 5: entente.admin.v1.GetStatusResponse.books:type_name -> entente.admin.v1.BooksStatus
+	8,  // 6: entente.admin.v1.ListPeersResponse.peers:type_name -> entente.admin.v1.Peer
+	0,  // 7: entente.admin.v1.Peer.state:type_name -> entente.admin.v1.PeerState
+	35, // 8: entente.admin.v1.Peer.since:type_name -> google.protobuf.Timestamp
+	36, // 9: entente.admin.v1.Peer.offers:type_name -> entente.query.v1.CollectionOffer
+	37, // 10: entente.admin.v1.Peer.clock_skew:type_name -> google.protobuf.Duration
+	9,  // 11: entente.admin.v1.Peer.permitted:type_name -> entente.admin.v1.PermittedAsk
+	38, // 12: entente.admin.v1.PermittedAsk.purposes:type_name -> entente.record.v1.Purpose
+	39, // 13: entente.admin.v1.InstallRosterRequest.roster:type_name -> entente.signed.v1.Signed
+	37, // 14: entente.admin.v1.BooksStatus.lag:type_name -> google.protobuf.Duration
+	35, // 15: entente.admin.v1.BooksStatus.checkpoint_at:type_name -> google.protobuf.Timestamp
+	1,  // 16: entente.admin.v1.Alarm.kind:type_name -> entente.admin.v1.AlarmKind
+	35, // 17: entente.admin.v1.Alarm.raised_at:type_name -> google.protobuf.Timestamp
+	35, // 18: entente.admin.v1.Alarm.last_at:type_name -> google.protobuf.Timestamp
+	2,  // 19: entente.admin.v1.Quota.scope:type_name -> entente.admin.v1.QuotaScope
+	22, // 20: entente.admin.v1.QuotaState.quota:type_name -> entente.admin.v1.Quota
+	35, // 21: entente.admin.v1.QuotaState.throttled_since:type_name -> google.protobuf.Timestamp
+	35, // 22: entente.admin.v1.QuotaState.throttled_until:type_name -> google.protobuf.Timestamp
+	2,  // 23: entente.admin.v1.ListQuotasRequest.scope:type_name -> entente.admin.v1.QuotaScope
+	23, // 24: entente.admin.v1.ListQuotasResponse.quotas:type_name -> entente.admin.v1.QuotaState
+	22, // 25: entente.admin.v1.SetQuotaRequest.quota:type_name -> entente.admin.v1.Quota
+	23, // 26: entente.admin.v1.SetQuotaResponse.quota:type_name -> entente.admin.v1.QuotaState
+	35, // 27: entente.admin.v1.Act.wanted_at:type_name -> google.protobuf.Timestamp
+	35, // 28: entente.admin.v1.Act.expires_at:type_name -> google.protobuf.Timestamp
+	28, // 29: entente.admin.v1.ListActsResponse.acts:type_name -> entente.admin.v1.Act
+	28, // 30: entente.admin.v1.ApproveActResponse.act:type_name -> entente.admin.v1.Act
+	3,  // 31: entente.admin.v1.AdminService.GetStatus:input_type -> entente.admin.v1.GetStatusRequest
+	6,  // 32: entente.admin.v1.AdminService.ListPeers:input_type -> entente.admin.v1.ListPeersRequest
+	10, // 33: entente.admin.v1.AdminService.DistrustPeer:input_type -> entente.admin.v1.DistrustPeerRequest
+	12, // 34: entente.admin.v1.AdminService.TrustPeer:input_type -> entente.admin.v1.TrustPeerRequest
+	14, // 35: entente.admin.v1.AdminService.InstallRoster:input_type -> entente.admin.v1.InstallRosterRequest
+	16, // 36: entente.admin.v1.AdminService.ReloadPolicy:input_type -> entente.admin.v1.ReloadPolicyRequest
+	20, // 37: entente.admin.v1.AdminService.ClearAlarm:input_type -> entente.admin.v1.ClearAlarmRequest
+	24, // 38: entente.admin.v1.AdminService.ListQuotas:input_type -> entente.admin.v1.ListQuotasRequest
+	26, // 39: entente.admin.v1.AdminService.SetQuota:input_type -> entente.admin.v1.SetQuotaRequest
+	29, // 40: entente.admin.v1.AdminService.ListActs:input_type -> entente.admin.v1.ListActsRequest
+	31, // 41: entente.admin.v1.AdminService.ApproveAct:input_type -> entente.admin.v1.ApproveActRequest
+	33, // 42: entente.admin.v1.AdminService.RefuseAct:input_type -> entente.admin.v1.RefuseActRequest
+	4,  // 43: entente.admin.v1.AdminService.GetStatus:output_type -> entente.admin.v1.GetStatusResponse
+	7,  // 44: entente.admin.v1.AdminService.ListPeers:output_type -> entente.admin.v1.ListPeersResponse
+	11, // 45: entente.admin.v1.AdminService.DistrustPeer:output_type -> entente.admin.v1.DistrustPeerResponse
+	13, // 46: entente.admin.v1.AdminService.TrustPeer:output_type -> entente.admin.v1.TrustPeerResponse
+	15, // 47: entente.admin.v1.AdminService.InstallRoster:output_type -> entente.admin.v1.InstallRosterResponse
+	17, // 48: entente.admin.v1.AdminService.ReloadPolicy:output_type -> entente.admin.v1.ReloadPolicyResponse
+	21, // 49: entente.admin.v1.AdminService.ClearAlarm:output_type -> entente.admin.v1.ClearAlarmResponse
+	25, // 50: entente.admin.v1.AdminService.ListQuotas:output_type -> entente.admin.v1.ListQuotasResponse
+	27, // 51: entente.admin.v1.AdminService.SetQuota:output_type -> entente.admin.v1.SetQuotaResponse
+	30, // 52: entente.admin.v1.AdminService.ListActs:output_type -> entente.admin.v1.ListActsResponse
+	32, // 53: entente.admin.v1.AdminService.ApproveAct:output_type -> entente.admin.v1.ApproveActResponse
+	34, // 54: entente.admin.v1.AdminService.RefuseAct:output_type -> entente.admin.v1.RefuseActResponse
+	43, // [43:55] is the sub-list for method output_type
+	31, // [31:43] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_entente_admin_v1_admin_service_proto_init() }
@@ -1205,8 +2565,8 @@ func file_entente_admin_v1_admin_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entente_admin_v1_admin_service_proto_rawDesc), len(file_entente_admin_v1_admin_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   15,
+			NumEnums:      3,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,12 @@ const (
 	AdminService_TrustPeer_FullMethodName     = "/entente.admin.v1.AdminService/TrustPeer"
 	AdminService_InstallRoster_FullMethodName = "/entente.admin.v1.AdminService/InstallRoster"
 	AdminService_ReloadPolicy_FullMethodName  = "/entente.admin.v1.AdminService/ReloadPolicy"
+	AdminService_ClearAlarm_FullMethodName    = "/entente.admin.v1.AdminService/ClearAlarm"
+	AdminService_ListQuotas_FullMethodName    = "/entente.admin.v1.AdminService/ListQuotas"
+	AdminService_SetQuota_FullMethodName      = "/entente.admin.v1.AdminService/SetQuota"
+	AdminService_ListActs_FullMethodName      = "/entente.admin.v1.AdminService/ListActs"
+	AdminService_ApproveAct_FullMethodName    = "/entente.admin.v1.AdminService/ApproveAct"
+	AdminService_RefuseAct_FullMethodName     = "/entente.admin.v1.AdminService/RefuseAct"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -51,6 +57,19 @@ type AdminServiceClient interface {
 	// ReloadPolicy reads the policy folder again, all or nothing. FAILED_PRECONDITION with the
 	// file and line of what is wrong; the old policy stays in force then.
 	ReloadPolicy(ctx context.Context, in *ReloadPolicyRequest, opts ...grpc.CallOption) (*ReloadPolicyResponse, error)
+	// ClearAlarm closes an alarm that somebody has looked into. NOT_FOUND if there is none.
+	ClearAlarm(ctx context.Context, in *ClearAlarmRequest, opts ...grpc.CallOption) (*ClearAlarmResponse, error)
+	// ListQuotas returns the limits, and how much of them is used.
+	ListQuotas(ctx context.Context, in *ListQuotasRequest, opts ...grpc.CallOption) (*ListQuotasResponse, error)
+	// SetQuota changes the limits of one bureau or agency, or of all that have none of their own.
+	SetQuota(ctx context.Context, in *SetQuotaRequest, opts ...grpc.CallOption) (*SetQuotaResponse, error)
+	// ListActs returns the acts that wait for a second person.
+	ListActs(ctx context.Context, in *ListActsRequest, opts ...grpc.CallOption) (*ListActsResponse, error)
+	// ApproveAct lets an act pass, once. The caller is another person than who wants it.
+	// NOT_FOUND if there is none; PERMISSION_DENIED with reason SAME_PERSON for the first one.
+	ApproveAct(ctx context.Context, in *ApproveActRequest, opts ...grpc.CallOption) (*ApproveActResponse, error)
+	// RefuseAct ends an act that waits.
+	RefuseAct(ctx context.Context, in *RefuseActRequest, opts ...grpc.CallOption) (*RefuseActResponse, error)
 }
 
 type adminServiceClient struct {
@@ -121,6 +140,66 @@ func (c *adminServiceClient) ReloadPolicy(ctx context.Context, in *ReloadPolicyR
 	return out, nil
 }
 
+func (c *adminServiceClient) ClearAlarm(ctx context.Context, in *ClearAlarmRequest, opts ...grpc.CallOption) (*ClearAlarmResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClearAlarmResponse)
+	err := c.cc.Invoke(ctx, AdminService_ClearAlarm_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListQuotas(ctx context.Context, in *ListQuotasRequest, opts ...grpc.CallOption) (*ListQuotasResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListQuotasResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListQuotas_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) SetQuota(ctx context.Context, in *SetQuotaRequest, opts ...grpc.CallOption) (*SetQuotaResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetQuotaResponse)
+	err := c.cc.Invoke(ctx, AdminService_SetQuota_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListActs(ctx context.Context, in *ListActsRequest, opts ...grpc.CallOption) (*ListActsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListActsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListActs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ApproveAct(ctx context.Context, in *ApproveActRequest, opts ...grpc.CallOption) (*ApproveActResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApproveActResponse)
+	err := c.cc.Invoke(ctx, AdminService_ApproveAct_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RefuseAct(ctx context.Context, in *RefuseActRequest, opts ...grpc.CallOption) (*RefuseActResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RefuseActResponse)
+	err := c.cc.Invoke(ctx, AdminService_RefuseAct_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -143,6 +222,19 @@ type AdminServiceServer interface {
 	// ReloadPolicy reads the policy folder again, all or nothing. FAILED_PRECONDITION with the
 	// file and line of what is wrong; the old policy stays in force then.
 	ReloadPolicy(context.Context, *ReloadPolicyRequest) (*ReloadPolicyResponse, error)
+	// ClearAlarm closes an alarm that somebody has looked into. NOT_FOUND if there is none.
+	ClearAlarm(context.Context, *ClearAlarmRequest) (*ClearAlarmResponse, error)
+	// ListQuotas returns the limits, and how much of them is used.
+	ListQuotas(context.Context, *ListQuotasRequest) (*ListQuotasResponse, error)
+	// SetQuota changes the limits of one bureau or agency, or of all that have none of their own.
+	SetQuota(context.Context, *SetQuotaRequest) (*SetQuotaResponse, error)
+	// ListActs returns the acts that wait for a second person.
+	ListActs(context.Context, *ListActsRequest) (*ListActsResponse, error)
+	// ApproveAct lets an act pass, once. The caller is another person than who wants it.
+	// NOT_FOUND if there is none; PERMISSION_DENIED with reason SAME_PERSON for the first one.
+	ApproveAct(context.Context, *ApproveActRequest) (*ApproveActResponse, error)
+	// RefuseAct ends an act that waits.
+	RefuseAct(context.Context, *RefuseActRequest) (*RefuseActResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -170,6 +262,24 @@ func (UnimplementedAdminServiceServer) InstallRoster(context.Context, *InstallRo
 }
 func (UnimplementedAdminServiceServer) ReloadPolicy(context.Context, *ReloadPolicyRequest) (*ReloadPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReloadPolicy not implemented")
+}
+func (UnimplementedAdminServiceServer) ClearAlarm(context.Context, *ClearAlarmRequest) (*ClearAlarmResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClearAlarm not implemented")
+}
+func (UnimplementedAdminServiceServer) ListQuotas(context.Context, *ListQuotasRequest) (*ListQuotasResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListQuotas not implemented")
+}
+func (UnimplementedAdminServiceServer) SetQuota(context.Context, *SetQuotaRequest) (*SetQuotaResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetQuota not implemented")
+}
+func (UnimplementedAdminServiceServer) ListActs(context.Context, *ListActsRequest) (*ListActsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListActs not implemented")
+}
+func (UnimplementedAdminServiceServer) ApproveAct(context.Context, *ApproveActRequest) (*ApproveActResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApproveAct not implemented")
+}
+func (UnimplementedAdminServiceServer) RefuseAct(context.Context, *RefuseActRequest) (*RefuseActResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RefuseAct not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -300,6 +410,114 @@ func _AdminService_ReloadPolicy_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ClearAlarm_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClearAlarmRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ClearAlarm(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ClearAlarm_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ClearAlarm(ctx, req.(*ClearAlarmRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListQuotas_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListQuotasRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListQuotas(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListQuotas_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListQuotas(ctx, req.(*ListQuotasRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_SetQuota_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetQuotaRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).SetQuota(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_SetQuota_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).SetQuota(ctx, req.(*SetQuotaRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListActs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListActsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListActs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListActs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListActs(ctx, req.(*ListActsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ApproveAct_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveActRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ApproveAct(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ApproveAct_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ApproveAct(ctx, req.(*ApproveActRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RefuseAct_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RefuseActRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RefuseAct(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RefuseAct_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RefuseAct(ctx, req.(*RefuseActRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -330,6 +548,30 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReloadPolicy",
 			Handler:    _AdminService_ReloadPolicy_Handler,
+		},
+		{
+			MethodName: "ClearAlarm",
+			Handler:    _AdminService_ClearAlarm_Handler,
+		},
+		{
+			MethodName: "ListQuotas",
+			Handler:    _AdminService_ListQuotas_Handler,
+		},
+		{
+			MethodName: "SetQuota",
+			Handler:    _AdminService_SetQuota_Handler,
+		},
+		{
+			MethodName: "ListActs",
+			Handler:    _AdminService_ListActs_Handler,
+		},
+		{
+			MethodName: "ApproveAct",
+			Handler:    _AdminService_ApproveAct_Handler,
+		},
+		{
+			MethodName: "RefuseAct",
+			Handler:    _AdminService_RefuseAct_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -127,6 +127,455 @@ func (x *RenewResponse) GetNotAfter() *timestamppb.Timestamp {
 	return nil
 }
 
+// EnrolRequest says whom the certificate is for.
+type EnrolRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agency.
+	Agency string `protobuf:"bytes,1,opt,name=agency,proto3" json:"agency,omitempty"`
+	// The role.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// The client's name: a service number or a system's name, not a person's.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// What it may ask for, by word: "border-control".
+	Purposes []string `protobuf:"bytes,4,rep,name=purposes,proto3" json:"purposes,omitempty"`
+	// A PKCS #10 certificate signing request, DER, signed by the client's key. Its names are
+	// ignored.
+	Csr           []byte `protobuf:"bytes,5,opt,name=csr,proto3" json:"csr,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrolRequest) Reset() {
+	*x = EnrolRequest{}
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrolRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrolRequest) ProtoMessage() {}
+
+func (x *EnrolRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrolRequest.ProtoReflect.Descriptor instead.
+func (*EnrolRequest) Descriptor() ([]byte, []int) {
+	return file_entente_pki_v1_enrolment_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *EnrolRequest) GetAgency() string {
+	if x != nil {
+		return x.Agency
+	}
+	return ""
+}
+
+func (x *EnrolRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *EnrolRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *EnrolRequest) GetPurposes() []string {
+	if x != nil {
+		return x.Purposes
+	}
+	return nil
+}
+
+func (x *EnrolRequest) GetCsr() []byte {
+	if x != nil {
+		return x.Csr
+	}
+	return nil
+}
+
+// EnrolResponse carries the certificate.
+type EnrolResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The chain, leaf first, root last, DER.
+	Chain [][]byte `protobuf:"bytes,1,rep,name=chain,proto3" json:"chain,omitempty"`
+	// Until when the leaf is good.
+	NotAfter      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrolResponse) Reset() {
+	*x = EnrolResponse{}
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrolResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrolResponse) ProtoMessage() {}
+
+func (x *EnrolResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrolResponse.ProtoReflect.Descriptor instead.
+func (*EnrolResponse) Descriptor() ([]byte, []int) {
+	return file_entente_pki_v1_enrolment_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *EnrolResponse) GetChain() [][]byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *EnrolResponse) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+// RevokeRequest names a client.
+type RevokeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agency.
+	Agency string `protobuf:"bytes,1,opt,name=agency,proto3" json:"agency,omitempty"`
+	// The role.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// The client's name.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Why. It stands in the books.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeRequest) Reset() {
+	*x = RevokeRequest{}
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeRequest) ProtoMessage() {}
+
+func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
+func (*RevokeRequest) Descriptor() ([]byte, []int) {
+	return file_entente_pki_v1_enrolment_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RevokeRequest) GetAgency() string {
+	if x != nil {
+		return x.Agency
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// RevokeResponse says what was ended.
+type RevokeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many open connections were closed.
+	ClosedConnections uint32 `protobuf:"varint,1,opt,name=closed_connections,json=closedConnections,proto3" json:"closed_connections,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RevokeResponse) Reset() {
+	*x = RevokeResponse{}
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeResponse) ProtoMessage() {}
+
+func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
+func (*RevokeResponse) Descriptor() ([]byte, []int) {
+	return file_entente_pki_v1_enrolment_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RevokeResponse) GetClosedConnections() uint32 {
+	if x != nil {
+		return x.ClosedConnections
+	}
+	return 0
+}
+
+// ListClientsRequest asks for the register.
+type ListClientsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListClientsRequest) Reset() {
+	*x = ListClientsRequest{}
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListClientsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListClientsRequest) ProtoMessage() {}
+
+func (x *ListClientsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListClientsRequest.ProtoReflect.Descriptor instead.
+func (*ListClientsRequest) Descriptor() ([]byte, []int) {
+	return file_entente_pki_v1_enrolment_service_proto_rawDescGZIP(), []int{6}
+}
+
+// ListClientsResponse is the register.
+type ListClientsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The clients.
+	Clients       []*Client `protobuf:"bytes,1,rep,name=clients,proto3" json:"clients,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListClientsResponse) Reset() {
+	*x = ListClientsResponse{}
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListClientsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListClientsResponse) ProtoMessage() {}
+
+func (x *ListClientsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListClientsResponse.ProtoReflect.Descriptor instead.
+func (*ListClientsResponse) Descriptor() ([]byte, []int) {
+	return file_entente_pki_v1_enrolment_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListClientsResponse) GetClients() []*Client {
+	if x != nil {
+		return x.Clients
+	}
+	return nil
+}
+
+// Client is one client in the register.
+type Client struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agency.
+	Agency string `protobuf:"bytes,1,opt,name=agency,proto3" json:"agency,omitempty"`
+	// The role.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// The name.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// What it may ask for.
+	Purposes []string `protobuf:"bytes,4,rep,name=purposes,proto3" json:"purposes,omitempty"`
+	// When it was enrolled.
+	EnrolledAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=enrolled_at,json=enrolledAt,proto3" json:"enrolled_at,omitempty"`
+	// By whom, as SPIFFE ID.
+	EnrolledBy string `protobuf:"bytes,6,opt,name=enrolled_by,json=enrolledBy,proto3" json:"enrolled_by,omitempty"`
+	// When it was revoked, if it was.
+	RevokedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	// Why.
+	RevokedReason string `protobuf:"bytes,8,opt,name=revoked_reason,json=revokedReason,proto3" json:"revoked_reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Client) Reset() {
+	*x = Client{}
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Client) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Client) ProtoMessage() {}
+
+func (x *Client) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_pki_v1_enrolment_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Client.ProtoReflect.Descriptor instead.
+func (*Client) Descriptor() ([]byte, []int) {
+	return file_entente_pki_v1_enrolment_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Client) GetAgency() string {
+	if x != nil {
+		return x.Agency
+	}
+	return ""
+}
+
+func (x *Client) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Client) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Client) GetPurposes() []string {
+	if x != nil {
+		return x.Purposes
+	}
+	return nil
+}
+
+func (x *Client) GetEnrolledAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EnrolledAt
+	}
+	return nil
+}
+
+func (x *Client) GetEnrolledBy() string {
+	if x != nil {
+		return x.EnrolledBy
+	}
+	return ""
+}
+
+func (x *Client) GetRevokedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RevokedAt
+	}
+	return nil
+}
+
+func (x *Client) GetRevokedReason() string {
+	if x != nil {
+		return x.RevokedReason
+	}
+	return ""
+}
+
 var File_entente_pki_v1_enrolment_service_proto protoreflect.FileDescriptor
 
 const file_entente_pki_v1_enrolment_service_proto_rawDesc = "" +
@@ -138,8 +587,47 @@ const file_entente_pki_v1_enrolment_service_proto_rawDesc = "" +
 	"\rRenewResponse\x12&\n" +
 	"\x05chain\x18\x01 \x03(\fB\x10\xbaH\r\x92\x01\n" +
 	"\x10\b\"\x06z\x04\x18\x80\x80\x01R\x05chain\x127\n" +
-	"\tnot_after\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter2X\n" +
+	"\tnot_after\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\"\xbb\x01\n" +
+	"\fEnrolRequest\x12!\n" +
+	"\x06agency\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06agency\x12\x1d\n" +
+	"\x04role\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\x04role\x12\x1d\n" +
+	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x04name\x12,\n" +
+	"\bpurposes\x18\x04 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10 \"\x06r\x04\x10\x01\x18@R\bpurposes\x12\x1c\n" +
+	"\x03csr\x18\x05 \x01(\fB\n" +
+	"\xbaH\az\x05\x10@\x18\x80@R\x03csr\"p\n" +
+	"\rEnrolResponse\x12&\n" +
+	"\x05chain\x18\x01 \x03(\fB\x10\xbaH\r\x92\x01\n" +
+	"\x10\b\"\x06z\x04\x18\x80\x80\x01R\x05chain\x127\n" +
+	"\tnot_after\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\"\x94\x01\n" +
+	"\rRevokeRequest\x12!\n" +
+	"\x06agency\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06agency\x12\x1d\n" +
+	"\x04role\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\x04role\x12\x1d\n" +
+	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x04name\x12\"\n" +
+	"\x06reason\x18\x04 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x04R\x06reason\"?\n" +
+	"\x0eRevokeResponse\x12-\n" +
+	"\x12closed_connections\x18\x01 \x01(\rR\x11closedConnections\"\x14\n" +
+	"\x12ListClientsRequest\"S\n" +
+	"\x13ListClientsResponse\x12<\n" +
+	"\aclients\x18\x01 \x03(\v2\x16.entente.pki.v1.ClientB\n" +
+	"\xbaH\a\x92\x01\x04\x10\xa0\x8d\x06R\aclients\"\xe3\x02\n" +
+	"\x06Client\x12\x1f\n" +
+	"\x06agency\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06agency\x12\x1b\n" +
+	"\x04role\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18 R\x04role\x12\x1b\n" +
+	"\x04name\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04name\x12*\n" +
+	"\bpurposes\x18\x04 \x03(\tB\x0e\xbaH\v\x92\x01\b\x10 \"\x04r\x02\x18@R\bpurposes\x12;\n" +
+	"\venrolled_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"enrolledAt\x12)\n" +
+	"\venrolled_by\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\n" +
+	"enrolledBy\x129\n" +
+	"\n" +
+	"revoked_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\x12/\n" +
+	"\x0erevoked_reason\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\rrevokedReason2\xbf\x02\n" +
 	"\x10EnrolmentService\x12D\n" +
+	"\x05Enrol\x12\x1c.entente.pki.v1.EnrolRequest\x1a\x1d.entente.pki.v1.EnrolResponse\x12G\n" +
+	"\x06Revoke\x12\x1d.entente.pki.v1.RevokeRequest\x1a\x1e.entente.pki.v1.RevokeResponse\x12V\n" +
+	"\vListClients\x12\".entente.pki.v1.ListClientsRequest\x1a#.entente.pki.v1.ListClientsResponse\x12D\n" +
 	"\x05Renew\x12\x1c.entente.pki.v1.RenewRequest\x1a\x1d.entente.pki.v1.RenewResponseB@Z>github.com/entente-mesh/entente/proto/gen/entente/pki/v1;pkiv1b\x06proto3"
 
 var (
@@ -154,21 +642,38 @@ func file_entente_pki_v1_enrolment_service_proto_rawDescGZIP() []byte {
 	return file_entente_pki_v1_enrolment_service_proto_rawDescData
 }
 
-var file_entente_pki_v1_enrolment_service_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_entente_pki_v1_enrolment_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_entente_pki_v1_enrolment_service_proto_goTypes = []any{
 	(*RenewRequest)(nil),          // 0: entente.pki.v1.RenewRequest
 	(*RenewResponse)(nil),         // 1: entente.pki.v1.RenewResponse
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*EnrolRequest)(nil),          // 2: entente.pki.v1.EnrolRequest
+	(*EnrolResponse)(nil),         // 3: entente.pki.v1.EnrolResponse
+	(*RevokeRequest)(nil),         // 4: entente.pki.v1.RevokeRequest
+	(*RevokeResponse)(nil),        // 5: entente.pki.v1.RevokeResponse
+	(*ListClientsRequest)(nil),    // 6: entente.pki.v1.ListClientsRequest
+	(*ListClientsResponse)(nil),   // 7: entente.pki.v1.ListClientsResponse
+	(*Client)(nil),                // 8: entente.pki.v1.Client
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_entente_pki_v1_enrolment_service_proto_depIdxs = []int32{
-	2, // 0: entente.pki.v1.RenewResponse.not_after:type_name -> google.protobuf.Timestamp
-	0, // 1: entente.pki.v1.EnrolmentService.Renew:input_type -> entente.pki.v1.RenewRequest
-	1, // 2: entente.pki.v1.EnrolmentService.Renew:output_type -> entente.pki.v1.RenewResponse
-	2, // [2:3] is the sub-list for method output_type
-	1, // [1:2] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	9, // 0: entente.pki.v1.RenewResponse.not_after:type_name -> google.protobuf.Timestamp
+	9, // 1: entente.pki.v1.EnrolResponse.not_after:type_name -> google.protobuf.Timestamp
+	8, // 2: entente.pki.v1.ListClientsResponse.clients:type_name -> entente.pki.v1.Client
+	9, // 3: entente.pki.v1.Client.enrolled_at:type_name -> google.protobuf.Timestamp
+	9, // 4: entente.pki.v1.Client.revoked_at:type_name -> google.protobuf.Timestamp
+	2, // 5: entente.pki.v1.EnrolmentService.Enrol:input_type -> entente.pki.v1.EnrolRequest
+	4, // 6: entente.pki.v1.EnrolmentService.Revoke:input_type -> entente.pki.v1.RevokeRequest
+	6, // 7: entente.pki.v1.EnrolmentService.ListClients:input_type -> entente.pki.v1.ListClientsRequest
+	0, // 8: entente.pki.v1.EnrolmentService.Renew:input_type -> entente.pki.v1.RenewRequest
+	3, // 9: entente.pki.v1.EnrolmentService.Enrol:output_type -> entente.pki.v1.EnrolResponse
+	5, // 10: entente.pki.v1.EnrolmentService.Revoke:output_type -> entente.pki.v1.RevokeResponse
+	7, // 11: entente.pki.v1.EnrolmentService.ListClients:output_type -> entente.pki.v1.ListClientsResponse
+	1, // 12: entente.pki.v1.EnrolmentService.Renew:output_type -> entente.pki.v1.RenewResponse
+	9, // [9:13] is the sub-list for method output_type
+	5, // [5:9] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_entente_pki_v1_enrolment_service_proto_init() }
@@ -182,7 +687,7 @@ func file_entente_pki_v1_enrolment_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entente_pki_v1_enrolment_service_proto_rawDesc), len(file_entente_pki_v1_enrolment_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,15 +21,26 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EnrolmentService_Renew_FullMethodName = "/entente.pki.v1.EnrolmentService/Renew"
+	EnrolmentService_Enrol_FullMethodName       = "/entente.pki.v1.EnrolmentService/Enrol"
+	EnrolmentService_Revoke_FullMethodName      = "/entente.pki.v1.EnrolmentService/Revoke"
+	EnrolmentService_ListClients_FullMethodName = "/entente.pki.v1.EnrolmentService/ListClients"
+	EnrolmentService_Renew_FullMethodName       = "/entente.pki.v1.EnrolmentService/Renew"
 )
 
 // EnrolmentServiceClient is the client API for EnrolmentService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// EnrolmentService renews certificates. On the local listener, for the own clients.
+// EnrolmentService gives and takes the certificates of the own clients. On the local listener.
 type EnrolmentServiceClient interface {
+	// Enrol issues a certificate for a new client. The caller is a PKI administrator.
+	// ALREADY_EXISTS if the client was enrolled before and is not revoked.
+	Enrol(ctx context.Context, in *EnrolRequest, opts ...grpc.CallOption) (*EnrolResponse, error)
+	// Revoke ends a client: every certificate that it has, and every one it has renewed into. Its
+	// connections are closed. The caller is a PKI administrator. NOT_FOUND if there is none.
+	Revoke(ctx context.Context, in *RevokeRequest, opts ...grpc.CallOption) (*RevokeResponse, error)
+	// ListClients returns the clients in the register.
+	ListClients(ctx context.Context, in *ListClientsRequest, opts ...grpc.CallOption) (*ListClientsResponse, error)
 	// Renew issues a new certificate for the identity of the one that the caller presents, with
 	// a new key. FAILED_PRECONDITION if the certificate has been revoked or is not of the kind
 	// that may be renewed, INVALID_ARGUMENT if the request's key is not acceptable.
@@ -42,6 +53,36 @@ type enrolmentServiceClient struct {
 
 func NewEnrolmentServiceClient(cc grpc.ClientConnInterface) EnrolmentServiceClient {
 	return &enrolmentServiceClient{cc}
+}
+
+func (c *enrolmentServiceClient) Enrol(ctx context.Context, in *EnrolRequest, opts ...grpc.CallOption) (*EnrolResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EnrolResponse)
+	err := c.cc.Invoke(ctx, EnrolmentService_Enrol_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *enrolmentServiceClient) Revoke(ctx context.Context, in *RevokeRequest, opts ...grpc.CallOption) (*RevokeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeResponse)
+	err := c.cc.Invoke(ctx, EnrolmentService_Revoke_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *enrolmentServiceClient) ListClients(ctx context.Context, in *ListClientsRequest, opts ...grpc.CallOption) (*ListClientsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListClientsResponse)
+	err := c.cc.Invoke(ctx, EnrolmentService_ListClients_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *enrolmentServiceClient) Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error) {
@@ -58,8 +99,16 @@ func (c *enrolmentServiceClient) Renew(ctx context.Context, in *RenewRequest, op
 // All implementations must embed UnimplementedEnrolmentServiceServer
 // for forward compatibility.
 //
-// EnrolmentService renews certificates. On the local listener, for the own clients.
+// EnrolmentService gives and takes the certificates of the own clients. On the local listener.
 type EnrolmentServiceServer interface {
+	// Enrol issues a certificate for a new client. The caller is a PKI administrator.
+	// ALREADY_EXISTS if the client was enrolled before and is not revoked.
+	Enrol(context.Context, *EnrolRequest) (*EnrolResponse, error)
+	// Revoke ends a client: every certificate that it has, and every one it has renewed into. Its
+	// connections are closed. The caller is a PKI administrator. NOT_FOUND if there is none.
+	Revoke(context.Context, *RevokeRequest) (*RevokeResponse, error)
+	// ListClients returns the clients in the register.
+	ListClients(context.Context, *ListClientsRequest) (*ListClientsResponse, error)
 	// Renew issues a new certificate for the identity of the one that the caller presents, with
 	// a new key. FAILED_PRECONDITION if the certificate has been revoked or is not of the kind
 	// that may be renewed, INVALID_ARGUMENT if the request's key is not acceptable.
@@ -74,6 +123,15 @@ type EnrolmentServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedEnrolmentServiceServer struct{}
 
+func (UnimplementedEnrolmentServiceServer) Enrol(context.Context, *EnrolRequest) (*EnrolResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Enrol not implemented")
+}
+func (UnimplementedEnrolmentServiceServer) Revoke(context.Context, *RevokeRequest) (*RevokeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Revoke not implemented")
+}
+func (UnimplementedEnrolmentServiceServer) ListClients(context.Context, *ListClientsRequest) (*ListClientsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListClients not implemented")
+}
 func (UnimplementedEnrolmentServiceServer) Renew(context.Context, *RenewRequest) (*RenewResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Renew not implemented")
 }
@@ -96,6 +154,60 @@ func RegisterEnrolmentServiceServer(s grpc.ServiceRegistrar, srv EnrolmentServic
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&EnrolmentService_ServiceDesc, srv)
+}
+
+func _EnrolmentService_Enrol_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EnrolRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServiceServer).Enrol(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrolmentService_Enrol_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServiceServer).Enrol(ctx, req.(*EnrolRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EnrolmentService_Revoke_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServiceServer).Revoke(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrolmentService_Revoke_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServiceServer).Revoke(ctx, req.(*RevokeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EnrolmentService_ListClients_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListClientsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServiceServer).ListClients(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnrolmentService_ListClients_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServiceServer).ListClients(ctx, req.(*ListClientsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
 }
 
 func _EnrolmentService_Renew_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
@@ -123,6 +235,18 @@ var EnrolmentService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "entente.pki.v1.EnrolmentService",
 	HandlerType: (*EnrolmentServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Enrol",
+			Handler:    _EnrolmentService_Enrol_Handler,
+		},
+		{
+			MethodName: "Revoke",
+			Handler:    _EnrolmentService_Revoke_Handler,
+		},
+		{
+			MethodName: "ListClients",
+			Handler:    _EnrolmentService_ListClients_Handler,
+		},
 		{
 			MethodName: "Renew",
 			Handler:    _EnrolmentService_Renew_Handler,

@@ -596,7 +596,7 @@ type Ask struct {
 	Document *DocumentQuery `protobuf:"bytes,10,opt,name=document,proto3" json:"document,omitempty"`
 	// The person asked about, in the answerer's collection "persons".
 	Person *PersonQuery `protobuf:"bytes,11,opt,name=person,proto3" json:"person,omitempty"`
-	// The asker's newest log checkpoint, as a C2SP signed note. Empty until it keeps a log.
+	// The asker's newest log checkpoint, as a C2SP signed note. Empty before its first.
 	LogCheckpoint []byte `protobuf:"bytes,12,opt,name=log_checkpoint,json=logCheckpoint,proto3" json:"log_checkpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -735,7 +735,7 @@ type Answer struct {
 	AnsweredAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=answered_at,json=answeredAt,proto3" json:"answered_at,omitempty"`
 	// The key that signed the answer.
 	KeyId string `protobuf:"bytes,8,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	// The answerer's newest log checkpoint, as a C2SP signed note. Empty until it keeps a log.
+	// The answerer's newest log checkpoint, as a C2SP signed note. Empty before its first.
 	LogCheckpoint []byte `protobuf:"bytes,9,opt,name=log_checkpoint,json=logCheckpoint,proto3" json:"log_checkpoint,omitempty"`
 	// Fills the answer to a size that tells nothing.
 	Padding       []byte `protobuf:"bytes,10,opt,name=padding,proto3" json:"padding,omitempty"`

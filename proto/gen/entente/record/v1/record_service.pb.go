@@ -1136,6 +1136,326 @@ func (x *DeleteResponse) GetWithdrawnAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// EraseRequest names a record to be erased.
+type EraseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its collection.
+	Collection string `protobuf:"bytes,1,opt,name=collection,proto3" json:"collection,omitempty"`
+	// Its id.
+	RecordId string `protobuf:"bytes,2,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
+	// Why. It stands in the books, so it must name nobody.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseRequest) Reset() {
+	*x = EraseRequest{}
+	mi := &file_entente_record_v1_record_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseRequest) ProtoMessage() {}
+
+func (x *EraseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_record_v1_record_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseRequest.ProtoReflect.Descriptor instead.
+func (*EraseRequest) Descriptor() ([]byte, []int) {
+	return file_entente_record_v1_record_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *EraseRequest) GetCollection() string {
+	if x != nil {
+		return x.Collection
+	}
+	return ""
+}
+
+func (x *EraseRequest) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *EraseRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// EraseResponse says what was erased.
+type EraseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the key was destroyed.
+	ErasedAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=erased_at,json=erasedAt,proto3" json:"erased_at,omitempty"`
+	// When the last backup that may hold the key ends, and with it the record for good.
+	CompleteAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=complete_at,json=completeAt,proto3" json:"complete_at,omitempty"`
+	// How many signed answers that quoted the record were erased from the evidence.
+	Evidence      uint64 `protobuf:"varint,3,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseResponse) Reset() {
+	*x = EraseResponse{}
+	mi := &file_entente_record_v1_record_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseResponse) ProtoMessage() {}
+
+func (x *EraseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_record_v1_record_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseResponse.ProtoReflect.Descriptor instead.
+func (*EraseResponse) Descriptor() ([]byte, []int) {
+	return file_entente_record_v1_record_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *EraseResponse) GetErasedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ErasedAt
+	}
+	return nil
+}
+
+func (x *EraseResponse) GetCompleteAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CompleteAt
+	}
+	return nil
+}
+
+func (x *EraseResponse) GetEvidence() uint64 {
+	if x != nil {
+		return x.Evidence
+	}
+	return 0
+}
+
+// ListCopiesRequest names a record by its owner.
+type ListCopiesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose it is.
+	Owner string `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	// Its id there.
+	RecordId      string `protobuf:"bytes,2,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCopiesRequest) Reset() {
+	*x = ListCopiesRequest{}
+	mi := &file_entente_record_v1_record_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCopiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCopiesRequest) ProtoMessage() {}
+
+func (x *ListCopiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_record_v1_record_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCopiesRequest.ProtoReflect.Descriptor instead.
+func (*ListCopiesRequest) Descriptor() ([]byte, []int) {
+	return file_entente_record_v1_record_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListCopiesRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *ListCopiesRequest) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+// ListCopiesResponse holds the copies.
+type ListCopiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The copies.
+	Copies        []*Copy `protobuf:"bytes,1,rep,name=copies,proto3" json:"copies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCopiesResponse) Reset() {
+	*x = ListCopiesResponse{}
+	mi := &file_entente_record_v1_record_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCopiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCopiesResponse) ProtoMessage() {}
+
+func (x *ListCopiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_record_v1_record_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCopiesResponse.ProtoReflect.Descriptor instead.
+func (*ListCopiesResponse) Descriptor() ([]byte, []int) {
+	return file_entente_record_v1_record_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListCopiesResponse) GetCopies() []*Copy {
+	if x != nil {
+		return x.Copies
+	}
+	return nil
+}
+
+// Copy is one place where a record, or what it says, is held.
+type Copy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where: "records", "evidence".
+	Place string `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// The collection, of a record.
+	Collection string `protobuf:"bytes,2,opt,name=collection,proto3" json:"collection,omitempty"`
+	// The message that quotes it, of evidence.
+	MessageId string `protobuf:"bytes,3,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// Since when it is held.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// Its version, of a record.
+	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	// When it was withdrawn, if it was.
+	WithdrawnAt   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=withdrawn_at,json=withdrawnAt,proto3" json:"withdrawn_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Copy) Reset() {
+	*x = Copy{}
+	mi := &file_entente_record_v1_record_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Copy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Copy) ProtoMessage() {}
+
+func (x *Copy) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_record_v1_record_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Copy.ProtoReflect.Descriptor instead.
+func (*Copy) Descriptor() ([]byte, []int) {
+	return file_entente_record_v1_record_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Copy) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *Copy) GetCollection() string {
+	if x != nil {
+		return x.Collection
+	}
+	return ""
+}
+
+func (x *Copy) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *Copy) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Copy) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Copy) GetWithdrawnAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WithdrawnAt
+	}
+	return nil
+}
+
 var File_entente_record_v1_record_service_proto protoreflect.FileDescriptor
 
 const file_entente_record_v1_record_service_proto_rawDesc = "" +
@@ -1220,13 +1540,46 @@ const file_entente_record_v1_record_service_proto_rawDesc = "" +
 	"\trecord_id\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\brecordId\"O\n" +
 	"\x0eDeleteResponse\x12=\n" +
-	"\fwithdrawn_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt2\x8f\x03\n" +
+	"\fwithdrawn_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt\"\x96\x01\n" +
+	"\fEraseRequest\x129\n" +
+	"\n" +
+	"collection\x18\x01 \x01(\tB\x19\xbaH\x16r\x14R\apersonsR\tdocumentsR\n" +
+	"collection\x12'\n" +
+	"\trecord_id\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\brecordId\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x04R\x06reason\"\xa1\x01\n" +
+	"\rEraseResponse\x127\n" +
+	"\terased_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\berasedAt\x12;\n" +
+	"\vcomplete_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"completeAt\x12\x1a\n" +
+	"\bevidence\x18\x03 \x01(\x04R\bevidence\"e\n" +
+	"\x11ListCopiesRequest\x12'\n" +
+	"\x05owner\x18\x01 \x01(\tB\x11\xbaH\x0er\f2\n" +
+	"^[A-Z]{3}$R\x05owner\x12'\n" +
+	"\trecord_id\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\brecordId\"P\n" +
+	"\x12ListCopiesResponse\x12:\n" +
+	"\x06copies\x18\x01 \x03(\v2\x17.entente.record.v1.CopyB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x06copies\"\x81\x02\n" +
+	"\x04Copy\x12\x1d\n" +
+	"\x05place\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18 R\x05place\x12'\n" +
+	"\n" +
+	"collection\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18 R\n" +
+	"collection\x12&\n" +
+	"\n" +
+	"message_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18$R\tmessageId\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x12=\n" +
+	"\fwithdrawn_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt2\xb6\x04\n" +
 	"\rRecordService\x12M\n" +
 	"\x06Create\x12 .entente.record.v1.CreateRequest\x1a!.entente.record.v1.CreateResponse\x12Q\n" +
 	"\x06Import\x12 .entente.record.v1.ImportRequest\x1a!.entente.record.v1.ImportResponse(\x010\x01\x12D\n" +
 	"\x03Get\x12\x1d.entente.record.v1.GetRequest\x1a\x1e.entente.record.v1.GetResponse\x12G\n" +
 	"\x04List\x12\x1e.entente.record.v1.ListRequest\x1a\x1f.entente.record.v1.ListResponse\x12M\n" +
-	"\x06Delete\x12 .entente.record.v1.DeleteRequest\x1a!.entente.record.v1.DeleteResponseBFZDgithub.com/entente-mesh/entente/proto/gen/entente/record/v1;recordv1b\x06proto3"
+	"\x06Delete\x12 .entente.record.v1.DeleteRequest\x1a!.entente.record.v1.DeleteResponse\x12J\n" +
+	"\x05Erase\x12\x1f.entente.record.v1.EraseRequest\x1a .entente.record.v1.EraseResponse\x12Y\n" +
+	"\n" +
+	"ListCopies\x12$.entente.record.v1.ListCopiesRequest\x1a%.entente.record.v1.ListCopiesResponseBFZDgithub.com/entente-mesh/entente/proto/gen/entente/record/v1;recordv1b\x06proto3"
 
 var (
 	file_entente_record_v1_record_service_proto_rawDescOnce sync.Once
@@ -1240,7 +1593,7 @@ func file_entente_record_v1_record_service_proto_rawDescGZIP() []byte {
 	return file_entente_record_v1_record_service_proto_rawDescData
 }
 
-var file_entente_record_v1_record_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_entente_record_v1_record_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_entente_record_v1_record_service_proto_goTypes = []any{
 	(*Record)(nil),                // 0: entente.record.v1.Record
 	(*CreateRequest)(nil),         // 1: entente.record.v1.CreateRequest
@@ -1258,42 +1611,56 @@ var file_entente_record_v1_record_service_proto_goTypes = []any{
 	(*ListResponse)(nil),          // 13: entente.record.v1.ListResponse
 	(*DeleteRequest)(nil),         // 14: entente.record.v1.DeleteRequest
 	(*DeleteResponse)(nil),        // 15: entente.record.v1.DeleteResponse
-	(*Stewardship)(nil),           // 16: entente.record.v1.Stewardship
-	(*Person)(nil),                // 17: entente.record.v1.Person
-	(*Document)(nil),              // 18: entente.record.v1.Document
-	(*Audience)(nil),              // 19: entente.record.v1.Audience
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*EraseRequest)(nil),          // 16: entente.record.v1.EraseRequest
+	(*EraseResponse)(nil),         // 17: entente.record.v1.EraseResponse
+	(*ListCopiesRequest)(nil),     // 18: entente.record.v1.ListCopiesRequest
+	(*ListCopiesResponse)(nil),    // 19: entente.record.v1.ListCopiesResponse
+	(*Copy)(nil),                  // 20: entente.record.v1.Copy
+	(*Stewardship)(nil),           // 21: entente.record.v1.Stewardship
+	(*Person)(nil),                // 22: entente.record.v1.Person
+	(*Document)(nil),              // 23: entente.record.v1.Document
+	(*Audience)(nil),              // 24: entente.record.v1.Audience
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
 }
 var file_entente_record_v1_record_service_proto_depIdxs = []int32{
-	16, // 0: entente.record.v1.Record.stewardship:type_name -> entente.record.v1.Stewardship
-	17, // 1: entente.record.v1.Record.person:type_name -> entente.record.v1.Person
-	18, // 2: entente.record.v1.Record.document:type_name -> entente.record.v1.Document
+	21, // 0: entente.record.v1.Record.stewardship:type_name -> entente.record.v1.Stewardship
+	22, // 1: entente.record.v1.Record.person:type_name -> entente.record.v1.Person
+	23, // 2: entente.record.v1.Record.document:type_name -> entente.record.v1.Document
 	0,  // 3: entente.record.v1.CreateRequest.record:type_name -> entente.record.v1.Record
 	0,  // 4: entente.record.v1.CreateResponse.record:type_name -> entente.record.v1.Record
 	4,  // 5: entente.record.v1.ImportRequest.header:type_name -> entente.record.v1.ImportHeader
-	19, // 6: entente.record.v1.ImportHeader.audience:type_name -> entente.record.v1.Audience
+	24, // 6: entente.record.v1.ImportHeader.audience:type_name -> entente.record.v1.Audience
 	6,  // 7: entente.record.v1.ImportResponse.progress:type_name -> entente.record.v1.ImportProgress
 	7,  // 8: entente.record.v1.ImportResponse.report:type_name -> entente.record.v1.ImportReport
 	9,  // 9: entente.record.v1.ImportReport.bad_rows:type_name -> entente.record.v1.BadRow
 	8,  // 10: entente.record.v1.ImportReport.counts:type_name -> entente.record.v1.ImportCount
 	0,  // 11: entente.record.v1.GetResponse.record:type_name -> entente.record.v1.Record
 	0,  // 12: entente.record.v1.ListResponse.records:type_name -> entente.record.v1.Record
-	20, // 13: entente.record.v1.DeleteResponse.withdrawn_at:type_name -> google.protobuf.Timestamp
-	1,  // 14: entente.record.v1.RecordService.Create:input_type -> entente.record.v1.CreateRequest
-	3,  // 15: entente.record.v1.RecordService.Import:input_type -> entente.record.v1.ImportRequest
-	10, // 16: entente.record.v1.RecordService.Get:input_type -> entente.record.v1.GetRequest
-	12, // 17: entente.record.v1.RecordService.List:input_type -> entente.record.v1.ListRequest
-	14, // 18: entente.record.v1.RecordService.Delete:input_type -> entente.record.v1.DeleteRequest
-	2,  // 19: entente.record.v1.RecordService.Create:output_type -> entente.record.v1.CreateResponse
-	5,  // 20: entente.record.v1.RecordService.Import:output_type -> entente.record.v1.ImportResponse
-	11, // 21: entente.record.v1.RecordService.Get:output_type -> entente.record.v1.GetResponse
-	13, // 22: entente.record.v1.RecordService.List:output_type -> entente.record.v1.ListResponse
-	15, // 23: entente.record.v1.RecordService.Delete:output_type -> entente.record.v1.DeleteResponse
-	19, // [19:24] is the sub-list for method output_type
-	14, // [14:19] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	25, // 13: entente.record.v1.DeleteResponse.withdrawn_at:type_name -> google.protobuf.Timestamp
+	25, // 14: entente.record.v1.EraseResponse.erased_at:type_name -> google.protobuf.Timestamp
+	25, // 15: entente.record.v1.EraseResponse.complete_at:type_name -> google.protobuf.Timestamp
+	20, // 16: entente.record.v1.ListCopiesResponse.copies:type_name -> entente.record.v1.Copy
+	25, // 17: entente.record.v1.Copy.since:type_name -> google.protobuf.Timestamp
+	25, // 18: entente.record.v1.Copy.withdrawn_at:type_name -> google.protobuf.Timestamp
+	1,  // 19: entente.record.v1.RecordService.Create:input_type -> entente.record.v1.CreateRequest
+	3,  // 20: entente.record.v1.RecordService.Import:input_type -> entente.record.v1.ImportRequest
+	10, // 21: entente.record.v1.RecordService.Get:input_type -> entente.record.v1.GetRequest
+	12, // 22: entente.record.v1.RecordService.List:input_type -> entente.record.v1.ListRequest
+	14, // 23: entente.record.v1.RecordService.Delete:input_type -> entente.record.v1.DeleteRequest
+	16, // 24: entente.record.v1.RecordService.Erase:input_type -> entente.record.v1.EraseRequest
+	18, // 25: entente.record.v1.RecordService.ListCopies:input_type -> entente.record.v1.ListCopiesRequest
+	2,  // 26: entente.record.v1.RecordService.Create:output_type -> entente.record.v1.CreateResponse
+	5,  // 27: entente.record.v1.RecordService.Import:output_type -> entente.record.v1.ImportResponse
+	11, // 28: entente.record.v1.RecordService.Get:output_type -> entente.record.v1.GetResponse
+	13, // 29: entente.record.v1.RecordService.List:output_type -> entente.record.v1.ListResponse
+	15, // 30: entente.record.v1.RecordService.Delete:output_type -> entente.record.v1.DeleteResponse
+	17, // 31: entente.record.v1.RecordService.Erase:output_type -> entente.record.v1.EraseResponse
+	19, // 32: entente.record.v1.RecordService.ListCopies:output_type -> entente.record.v1.ListCopiesResponse
+	26, // [26:33] is the sub-list for method output_type
+	19, // [19:26] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_entente_record_v1_record_service_proto_init() }
@@ -1322,7 +1689,7 @@ func file_entente_record_v1_record_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entente_record_v1_record_service_proto_rawDesc), len(file_entente_record_v1_record_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,11 +19,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RecordService_Create_FullMethodName = "/entente.record.v1.RecordService/Create"
-	RecordService_Import_FullMethodName = "/entente.record.v1.RecordService/Import"
-	RecordService_Get_FullMethodName    = "/entente.record.v1.RecordService/Get"
-	RecordService_List_FullMethodName   = "/entente.record.v1.RecordService/List"
-	RecordService_Delete_FullMethodName = "/entente.record.v1.RecordService/Delete"
+	RecordService_Create_FullMethodName     = "/entente.record.v1.RecordService/Create"
+	RecordService_Import_FullMethodName     = "/entente.record.v1.RecordService/Import"
+	RecordService_Get_FullMethodName        = "/entente.record.v1.RecordService/Get"
+	RecordService_List_FullMethodName       = "/entente.record.v1.RecordService/List"
+	RecordService_Delete_FullMethodName     = "/entente.record.v1.RecordService/Delete"
+	RecordService_Erase_FullMethodName      = "/entente.record.v1.RecordService/Erase"
+	RecordService_ListCopies_FullMethodName = "/entente.record.v1.RecordService/ListCopies"
 )
 
 // RecordServiceClient is the client API for RecordService service.
@@ -45,10 +47,18 @@ type RecordServiceClient interface {
 	Import(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error)
 	// Get returns one record. NOT_FOUND if there is none.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
-	// List returns records in the order of their ids, a page at a time (AIP-158).
+	// List returns records, a page at a time (AIP-158), in an order of the node's own that tells
+	// nothing of their ids.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 	// Delete withdraws one record. NOT_FOUND if there is none.
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteResponse, error)
+	// Erase withdraws one record if that is not done yet, and destroys its key: nobody can read it
+	// any more. NOT_FOUND if there is none; FAILED_PRECONDITION with reason DELETION_HOLD if its
+	// stewardship holds it, and with reason SECOND_PERSON_NEEDED until a second person approves.
+	Erase(ctx context.Context, in *EraseRequest, opts ...grpc.CallOption) (*EraseResponse, error)
+	// ListCopies returns all that this node holds of one record of one owner: as a record, and in the
+	// evidence of what passed.
+	ListCopies(ctx context.Context, in *ListCopiesRequest, opts ...grpc.CallOption) (*ListCopiesResponse, error)
 }
 
 type recordServiceClient struct {
@@ -112,6 +122,26 @@ func (c *recordServiceClient) Delete(ctx context.Context, in *DeleteRequest, opt
 	return out, nil
 }
 
+func (c *recordServiceClient) Erase(ctx context.Context, in *EraseRequest, opts ...grpc.CallOption) (*EraseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EraseResponse)
+	err := c.cc.Invoke(ctx, RecordService_Erase_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recordServiceClient) ListCopies(ctx context.Context, in *ListCopiesRequest, opts ...grpc.CallOption) (*ListCopiesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCopiesResponse)
+	err := c.cc.Invoke(ctx, RecordService_ListCopies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RecordServiceServer is the server API for RecordService service.
 // All implementations must embed UnimplementedRecordServiceServer
 // for forward compatibility.
@@ -131,10 +161,18 @@ type RecordServiceServer interface {
 	Import(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error
 	// Get returns one record. NOT_FOUND if there is none.
 	Get(context.Context, *GetRequest) (*GetResponse, error)
-	// List returns records in the order of their ids, a page at a time (AIP-158).
+	// List returns records, a page at a time (AIP-158), in an order of the node's own that tells
+	// nothing of their ids.
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	// Delete withdraws one record. NOT_FOUND if there is none.
 	Delete(context.Context, *DeleteRequest) (*DeleteResponse, error)
+	// Erase withdraws one record if that is not done yet, and destroys its key: nobody can read it
+	// any more. NOT_FOUND if there is none; FAILED_PRECONDITION with reason DELETION_HOLD if its
+	// stewardship holds it, and with reason SECOND_PERSON_NEEDED until a second person approves.
+	Erase(context.Context, *EraseRequest) (*EraseResponse, error)
+	// ListCopies returns all that this node holds of one record of one owner: as a record, and in the
+	// evidence of what passed.
+	ListCopies(context.Context, *ListCopiesRequest) (*ListCopiesResponse, error)
 	mustEmbedUnimplementedRecordServiceServer()
 }
 
@@ -159,6 +197,12 @@ func (UnimplementedRecordServiceServer) List(context.Context, *ListRequest) (*Li
 }
 func (UnimplementedRecordServiceServer) Delete(context.Context, *DeleteRequest) (*DeleteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Delete not implemented")
+}
+func (UnimplementedRecordServiceServer) Erase(context.Context, *EraseRequest) (*EraseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Erase not implemented")
+}
+func (UnimplementedRecordServiceServer) ListCopies(context.Context, *ListCopiesRequest) (*ListCopiesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCopies not implemented")
 }
 func (UnimplementedRecordServiceServer) mustEmbedUnimplementedRecordServiceServer() {}
 func (UnimplementedRecordServiceServer) testEmbeddedByValue()                       {}
@@ -260,6 +304,42 @@ func _RecordService_Delete_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecordService_Erase_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EraseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordServiceServer).Erase(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordService_Erase_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordServiceServer).Erase(ctx, req.(*EraseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecordService_ListCopies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCopiesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordServiceServer).ListCopies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordService_ListCopies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordServiceServer).ListCopies(ctx, req.(*ListCopiesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RecordService_ServiceDesc is the grpc.ServiceDesc for RecordService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -282,6 +362,14 @@ var RecordService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Delete",
 			Handler:    _RecordService_Delete_Handler,
+		},
+		{
+			MethodName: "Erase",
+			Handler:    _RecordService_Erase_Handler,
+		},
+		{
+			MethodName: "ListCopies",
+			Handler:    _RecordService_ListCopies_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,0 +1,62 @@
+package limits
+
+import (
+	"context"
+	"sync"
+)
+
+// seat is one call's hold on a worker.
+type seat struct {
+	pool   *pool
+	onExit func() // Optional.
+
+	mu    sync.Mutex
+	held  bool
+	aside int // how many of the call's goroutines wait for something outside
+	done  bool
+}
+
+// leave gives the worker back. A second call does nothing.
+func (s *seat) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		return
+	}
+	s.done = true
+	if s.held {
+		s.held = false
+		s.pool.leave()
+	}
+	if s.onExit != nil {
+		s.onExit()
+	}
+}
+
+type seatKey struct{}
+
+// Aside gives the worker of a call back while the call waits for something that costs this node
+// nothing: another bureau's answer. back takes a worker again, before all who have not begun, and
+// must be called once. Without a worker, or with a context that Admit did not make, both do
+// nothing.
+func Aside(ctx context.Context) (back func()) {
+	s, ok := ctx.Value(seatKey{}).(*seat)
+	if !ok {
+		return func() {}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aside++
+	if s.held && !s.done {
+		s.held = false
+		s.pool.leave()
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.aside--; s.aside > 0 || s.done || s.held {
+			return
+		}
+		s.held = s.pool.again(ctx)
+	}
+}
