@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,9 +11,12 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/entente-mesh/entente/node/audit"
 )
 
 func TestMain(m *testing.M) {
+	audit.LogTessera(slog.New(slog.DiscardHandler))
 	code := m.Run()
 	var left error
 	for range 10 {
@@ -57,11 +61,15 @@ func TestQuickRun(t *testing.T) {
 		t.Fatalf("no table with the columns %v:\n%s", columns, page)
 	}
 	want := []string{
-		"One passage in the store, durable: p50", "The same: throughput, 64 callers, who share commits",
+		"One passage in the journal, durable: p50", "The same: throughput, 64 callers, who share commits",
 		"Document check at home, no hit, recorded: throughput", "Document check at home, no hit, recorded: p50", "Document check at home, no hit, recorded: p99",
 		"The same with a name, 200 persons: throughput", "The same with a name, 200 persons: p50",
 		"Ask to one bureau", "The same: p99", "The same: throughput, 64 callers, both nodes",
 		"Ask to three bureaus", "The same beside one bureau", "The same: throughput, 64 callers, four nodes",
+		"Books on against off, document check", "Books on against off, ask to one bureau",
+		"Syncs of the books for a document check", "Syncs of the books for an ask",
+		"A withheld record against none, documents", "A withheld record against none, persons",
+		"Document check at home under a storm",
 		"Ask to two living bureaus and a dead one", "The same: p99",
 		"Import of 500 documents", "Import of the UN consolidated list",
 		"Index of 200 persons", "An idle node", "Policy decision on an ask, with 195 treaties",

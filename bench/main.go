@@ -17,18 +17,26 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/entente-mesh/entente/node"
+	"github.com/entente-mesh/entente/node/audit"
 )
 
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	audit.LogTessera(slog.New(slog.DiscardHandler))
+	node.TuneProcess() // as entente run does
 	o := options{progress: os.Stderr}
+	only := flag.String("only", "", "a regular expression: only the steps whose names it fits are run, and no table is written")
 	flag.StringVar(&o.out, "out", filepath.Join("docs", "benchmarks.md"), "the file that the table is written to")
 	flag.BoolVar(&o.quick, "quick", false, "a smoke run of a few seconds: it shows that everything runs, and its figures say nothing")
 	flag.StringVar(&o.profiles, "profile", "", "a folder that CPU profiles of a check, an ask and an import are written to as well")
@@ -41,6 +49,13 @@ func main() {
 	if flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
+	}
+	if *only != "" {
+		var err error
+		if o.only, err = regexp.Compile(*only); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: -only:", err)
+			os.Exit(2)
+		}
 	}
 	if o.data == "" {
 		o.data = filepath.Join("..", "shared", "data")
@@ -57,6 +72,7 @@ type options struct {
 	quick    bool
 	profiles string
 	data     string
+	only     *regexp.Regexp // nil: every step
 	progress io.Writer
 }
 
@@ -102,7 +118,7 @@ func run(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, b.close()) }()
 
 	b.say("five bureaus are made and form a federation")
-	if b.mesh, err = newMesh(ctx, b.dir); err != nil {
+	if b.mesh, err = newMesh(ctx, b.dir, false, home, spain, belg, mortal, asker); err != nil {
 		return err
 	}
 	if b.yard, err = newYard(b.dir, b.mesh.at(home)); err != nil {
@@ -117,17 +133,26 @@ func run(ctx context.Context, o options) (err error) {
 		{"a check at home with a name", b.localName},
 		{"an ask to one bureau", b.askOne},
 		{"an ask to three bureaus", b.askThree},
+		{"books on against off", b.booksCost},
+		{"a withheld record against none", b.withheld},
+		{"a storm", b.storm},
 		{"an ask with one of three bureaus dead", b.askDead},
 		{"imports", b.imports},
 		{"memory", b.memory},
 		{"policy", b.decisionsOfPolicy},
 	} {
+		if o.only != nil && !o.only.MatchString(step.what) {
+			continue
+		}
 		b.say("%s", step.what)
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
 	b.report.end(time.Now())
+	if o.only != nil {
+		return nil
+	}
 	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
 		return err
 	}

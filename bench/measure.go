@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,10 +78,44 @@ func latencies(ctx context.Context, rounds int, works ...work) ([]spread, error)
 // manyCallers is how many call at the same time where throughput is measured.
 const manyCallers = 64
 
-// throughputs measures several kinds of work in turn, with many callers, and returns how many a
-// second each reaches: the median of its turns.
-func throughputs(ctx context.Context, turns, calls int, works ...work) ([]float64, error) {
-	rates := make([][]float64, len(works))
+// pace is how fast a kind of work went with many callers.
+type pace struct {
+	rate float64       // calls a second: the median of the turns
+	cpu  time.Duration // of this process, for each call; 0 where the system does not tell
+}
+
+// String writes it with what each call took of the processors: that hardly depends on who else
+// works on the machine.
+func (p pace) String() string {
+	if p.cpu == 0 {
+		return perSecond(p.rate)
+	}
+	return fmt.Sprintf("%s, %s of CPU each", perSecond(p.rate), length(p.cpu))
+}
+
+// ticksASecond is in what Linux counts a process's time, on every machine.
+const ticksASecond = 100
+
+// used is how long this process has run on the processors so far.
+func used() time.Duration {
+	b, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return 0
+	}
+	// The name, in brackets, may hold blanks; behind it user and system time are the 12th and 13th.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * time.Second / ticksASecond
+}
+
+// throughputs measures several kinds of work in turn, with many callers, and returns how fast
+// each went.
+func throughputs(ctx context.Context, turns, calls int, works ...work) ([]pace, error) {
+	rates, spent := make([][]float64, len(works)), make([]time.Duration, len(works))
 	var n atomic.Int64
 	turn := func(w work, calls int) (float64, error) {
 		runtime.GC() // each turn begins with the same heap, whoever was before it
@@ -112,19 +150,21 @@ func throughputs(ctx context.Context, turns, calls int, works ...work) ([]float6
 	}
 	for range turns {
 		for i, w := range works {
+			before := used()
 			rate, err := turn(w, calls)
 			if err != nil {
 				return nil, err
 			}
 			rates[i] = append(rates[i], rate)
+			spent[i] += used() - before
 		}
 	}
-	medians := make([]float64, len(works))
+	paces := make([]pace, len(works))
 	for i, r := range rates {
 		slices.Sort(r)
-		medians[i] = r[len(r)/2]
+		paces[i] = pace{rate: r[len(r)/2], cpu: spent[i] / time.Duration(turns*calls)}
 	}
-	return medians, nil
+	return paces, nil
 }
 
 // profile writes a CPU profile of work with many callers, apart from what is measured.
@@ -155,10 +195,16 @@ func (b *bench) profiled(name string, f func() error) error {
 	if err := pprof.StartCPUProfile(file); err != nil {
 		return err
 	}
-	defer pprof.StopCPUProfile()
-	if err := f(); err != nil {
+	err = f()
+	pprof.StopCPUProfile()
+	if err != nil {
 		return err
 	}
 	b.say("  profile: %s", path)
-	return nil
+	// What was allocated since the program began: with -only, mostly by this step.
+	allocs, err := os.Create(filepath.Join(b.profiles, name+".allocs.pprof"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("allocs").WriteTo(allocs, 0), allocs.Close())
 }

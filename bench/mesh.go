@@ -5,9 +5,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -46,12 +49,14 @@ const (
 	forThree = recordv1.Purpose_PURPOSE_POLICE_CHECK   // Spain, Belgium and Lebanon
 )
 
-func treaties() map[identity.Bureau][]recordv1.Purpose {
-	return map[identity.Bureau][]recordv1.Purpose{
+func (m *mesh) treaties() map[identity.Bureau][]recordv1.Purpose {
+	all := map[identity.Bureau][]recordv1.Purpose{
 		spain:  {forOne, forTwo, forThree},
 		belg:   {forTwo, forThree},
 		mortal: {forThree},
 	}
+	maps.DeleteFunc(all, func(id identity.Bureau, _ []recordv1.Purpose) bool { return !m.has(id) })
+	return all
 }
 
 // bureau is one bureau with its node in this process.
@@ -63,11 +68,25 @@ type bureau struct {
 	node    *node.Node
 	officer *grpc.ClientConn
 	desk    *grpc.ClientConn // the operator's
+	syncs   atomic.Int64     // of the books' journal, so far
+}
+
+// counts counts what the journal does.
+func (b *bureau) counts(point string) error {
+	if point == syncPoint {
+		b.syncs.Add(1)
+	}
+	return nil
 }
 
 // mesh is the federation that is measured.
 type mesh struct {
-	bureaus []*bureau
+	bureaus  []*bureau
+	unbooked bool // their gates write no books
+}
+
+func (m *mesh) has(id identity.Bureau) bool {
+	return slices.ContainsFunc(m.bureaus, func(b *bureau) bool { return b.id == id })
 }
 
 func (m *mesh) at(id identity.Bureau) *bureau {
@@ -79,17 +98,16 @@ func (m *mesh) at(id identity.Bureau) *bureau {
 	panic("bench: no bureau " + string(id))
 }
 
-// newMesh makes the bureaus, their roster and their treaties, starts their nodes, and returns
-// when those who deal with each other have met.
-func newMesh(ctx context.Context, dir string) (m *mesh, err error) {
-	m = &mesh{}
+// newMesh makes bureaus, their roster and their treaties, starts their nodes, and returns when
+// those who deal with each other have met. The asker must be the last: whom it dials then is there.
+func newMesh(ctx context.Context, dir string, unbooked bool, ids ...identity.Bureau) (m *mesh, err error) {
+	m = &mesh{unbooked: unbooked}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.close())
 		}
 	}()
-	// The asker last: whom it dials then is there.
-	for _, id := range []identity.Bureau{home, spain, belg, mortal, asker} {
+	for _, id := range ids {
 		b := &bureau{id: id, dir: filepath.Join(dir, strings.ToLower(string(id)))}
 		m.bureaus = append(m.bureaus, b)
 		b.result, err = node.Init(ctx, node.InitOptions{
@@ -108,7 +126,7 @@ func newMesh(ctx context.Context, dir string) (m *mesh, err error) {
 	if err := m.form(); err != nil {
 		return nil, err
 	}
-	for other, purposes := range treaties() {
+	for other, purposes := range m.treaties() {
 		for self, with := range map[identity.Bureau]identity.Bureau{asker: other, other: asker} {
 			_, _, err := policies.WritePermit(node.PoliciesDir(m.at(self).dir), policy.PermitOptions{
 				Self: self, Bureau: string(with), Collection: policy.CollectionPersons, Mode: policy.ModeAsk, Purposes: purposes,
@@ -119,11 +137,32 @@ func newMesh(ctx context.Context, dir string) (m *mesh, err error) {
 		}
 	}
 	for _, b := range m.bureaus {
-		if err := b.start(ctx); err != nil {
+		if err := b.start(ctx, unbooked); err != nil {
+			return nil, fmt.Errorf("%s: %w", b.id, err)
+		}
+	}
+	for _, b := range m.bureaus {
+		if err := b.beGenerous(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", b.id, err)
 		}
 	}
 	return m, m.meet(ctx)
+}
+
+// unbound is a quota that no measurement reaches: what the limits cost is measured, where they
+// cut is not.
+func unbound(scope adminv1.QuotaScope) *adminv1.Quota {
+	return &adminv1.Quota{Scope: scope, PerSecond: 1e6, Burst: 1e6, SubjectsPerDay: 1 << 40, PositivesPerDay: 1 << 40}
+}
+
+// beGenerous lifts what others and the own agencies may ask.
+func (b *bureau) beGenerous(ctx context.Context) error {
+	for _, scope := range []adminv1.QuotaScope{adminv1.QuotaScope_QUOTA_SCOPE_BUREAU, adminv1.QuotaScope_QUOTA_SCOPE_AGENCY} {
+		if _, err := adminv1.NewAdminServiceClient(b.desk).SetQuota(ctx, &adminv1.SetQuotaRequest{Quota: unbound(scope)}); err != nil {
+			return fmt.Errorf("its quotas: %w", err)
+		}
+	}
+	return nil
 }
 
 // form makes the first roster: all ask to join, all sign, all install.
@@ -173,8 +212,8 @@ func (m *mesh) form() error {
 	return nil
 }
 
-func (b *bureau) start(ctx context.Context) error {
-	n, err := node.New(ctx, b.result.Config, node.Options{Version: "bench"})
+func (b *bureau) start(ctx context.Context, unbooked bool) error {
+	n, err := node.New(ctx, b.result.Config, node.Options{Version: "bench", Unbooked: unbooked, Fail: b.counts})
 	if err != nil {
 		return err
 	}
@@ -232,7 +271,7 @@ func (m *mesh) meet(ctx context.Context) error {
 				}
 			}
 		}
-		if met == len(treaties()) {
+		if met == len(m.treaties()) {
 			return nil
 		}
 		if err := pause(ctx, 20*time.Millisecond); err != nil {

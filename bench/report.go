@@ -90,6 +90,15 @@ What was measured:
   sent over the mesh, verified, decided, searched, recorded, signed, remembered, verified, recorded, answered.
   Each bureau asked holds one person, who is not the one asked about.
 - A commit is a write of 256 bytes and fsync, in the same file system as the nodes' stores.
+- The limits are in force, with quotas that nothing here reaches; only the storm meets those that are shipped.
+  Records and books are encrypted, each record under its own key, each segment of the journal under its own.
+- CPU is what the process used, all nodes and callers together, over the number of calls. Who else works on the
+  machine changes it far less than the rate.
+- Books off means a gate that decides, works and counts as ever and writes nothing. A sync is the journal's own: it
+  is counted at the journal's point behind each.
+- Withheld: the asks are signed and sent past the asker's own node, one after the other, in pairs of random order,
+  one about a record that may not be told, one about none. Both groups are invented alike and dealt at random.
+- The storm is one bureau with asks signed beforehand, each put again as soon as it is answered or turned away.
 - Latencies are of %d calls in blocks of %d, work and yardstick in turn; throughputs are the median of %d turns.
 `, r.scale.documents, r.scale.persons, r.scale.rounds, blockSize, r.scale.turns)
 	return b.Bytes()
