@@ -100,7 +100,7 @@ func TestAStorm(t *testing.T) {
 	}
 	slices.Sort(counts)
 	t.Logf("of one bureau from %d to %d asks were answered", counts[0], counts[len(counts)-1])
-	if counts[0] == 0 || !testing.Short() && counts[len(counts)-1] > 3*counts[0] {
+	if all.Answered == 0 || !testing.Short() && (counts[0] == 0 || counts[len(counts)-1] > 3*counts[0]) {
 		t.Errorf("a storm of equals is not served in turn: %v", counts)
 	}
 	// A machine that does other things too is not a measurement: make bench holds the ratio to 2.
