@@ -21,7 +21,9 @@ import (
 )
 
 // busy is a bureau that has no time.
-type busy struct{ queryv1.UnimplementedQueryServiceServer }
+type busy struct {
+	queryv1.UnimplementedQueryServiceServer
+}
 
 func (busy) Ask(context.Context, *queryv1.AskRequest) (*queryv1.AskResponse, error) {
 	return nil, fault.From(fmt.Errorf("limits: %w", fault.NewRetry(codes.ResourceExhausted, fault.TooSoon, "", "wait as long as RetryInfo says", 1500*time.Millisecond)))
