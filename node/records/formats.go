@@ -50,7 +50,7 @@ func formatOf(h *recordv1.ImportHeader, ids *opaqueIDs) (format, error) {
 	}
 }
 
-func (ids *opaqueIDs) readUNList(src io.Reader, each func(row) error, counts counter) error {
+func (o *opaqueIDs) readUNList(src io.Reader, each func(row) error, counts counter) error {
 	var stop error
 	header, err := unlist.Read(src, func(e unlist.Entry) error {
 		r := row{line: e.Line, records: e.Records, badID: e.ID}
@@ -63,7 +63,7 @@ func (ids *opaqueIDs) readUNList(src io.Reader, each func(row) error, counts cou
 		}
 		for _, rec := range e.Records {
 			counts.key(rec.GetDocument())
-			ids.ofUN(rec)
+			o.ofUN(rec)
 		}
 		stop = each(r)
 		return stop
@@ -90,14 +90,14 @@ func readRecordJSON(src io.Reader, each func(row) error, counts counter) error {
 	return notOfFormat(err, stop, "records in proto JSON, one a line")
 }
 
-func (ids *opaqueIDs) readSLTD(src io.Reader, each func(row) error, counts counter) error {
+func (o *opaqueIDs) readSLTD(src io.Reader, each func(row) error, counts counter) error {
 	var stop error
 	err := sltd.Read(src, func(line int, rec *recordv1.Record, bad *sltd.RowError) error {
 		r := row{line: line}
 		if bad != nil {
 			r.problems = []Unfit{{Field: bad.Field, Reason: bad.Reason}}
 		} else {
-			ids.ofSLTD(rec)
+			o.ofSLTD(rec)
 			r.records = []*recordv1.Record{rec}
 			counts.record(rec)
 		}
