@@ -159,7 +159,7 @@ func TestANodeThatWalksThroughNumbers(t *testing.T) {
 	const enumeration = adminv1.AlarmKind_ALARM_KIND_ENUMERATION
 	asks, at := 3000, 64
 	if testing.Short() {
-		asks = 1000
+		asks = 500
 	}
 	m := stolenSeries(t)
 	bel, bgr, esp := m.Bureau("BEL"), m.Bureau("BGR"), m.Bureau("ESP")

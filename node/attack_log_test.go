@@ -220,6 +220,9 @@ func stillProven(t *testing.T, m *nodetest.Mesh, askID string) {
 // TestANodeWhoseLogShrinks answers, forgets it, and has not got so far again when it is asked minutes
 // later.
 func TestANodeWhoseLogShrinks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestANodeThatRewritesItsLog goes the same way: some seconds")
+	}
 	m := belgium(t, "BEL", "BGR")
 	bel, bgr := m.Bureau("BEL"), m.Bureau("BGR")
 	askID := forgetful(t, m, 60) // so many that it does not meet a size again that BGR remembers

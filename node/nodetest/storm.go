@@ -1,8 +1,10 @@
 package nodetest
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -87,6 +89,18 @@ type Gust struct {
 
 // Calls is all that was called.
 func (g Gust) Calls() int64 { return g.Answered + g.TurnAway + g.Failed }
+
+// Plus is two storms together.
+func (g Gust) Plus(other Gust) Gust {
+	by := maps.Clone(other.By)
+	for b, n := range g.By {
+		by[b] += n
+	}
+	return Gust{
+		Took: g.Took + other.Took, Answered: g.Answered + other.Answered, TurnAway: g.TurnAway + other.TurnAway,
+		Failed: g.Failed + other.Failed, By: by, Why: cmp.Or(g.Why, other.Why),
+	}
+}
 
 // Blow storms until the context ends.
 func (s *Storm) Blow(ctx context.Context) Gust { return s.blow(ctx, s.at, rate.Inf) }
