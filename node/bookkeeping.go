@@ -152,11 +152,17 @@ func (n *Node) beginBooks(ctx context.Context) error {
 	if err := n.gate.Began(ctx, nodeStarts, ""); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, confirmPatience)
+	defer cancel()
 	if err := n.tree.Confirm(ctx); err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
 	return nil
 }
+
+// confirmPatience is how long a start waits for the tree: one that is built anew from years of books
+// takes minutes, and goes on while the node serves. What the signer refuses it has refused by then.
+const confirmPatience = 10 * time.Second
 
 // runBooks runs what follows the journal.
 func (n *Node) runBooks(ctx context.Context) {

@@ -104,6 +104,21 @@ func missingClient(dir, client, folder string) error {
 	return fmt.Errorf("there is no %s's identity in %s: give one with --cert and --key", client, folder)
 }
 
+// callTimeout bounds a call to the own node that should answer at once.
+const callTimeout = 15 * time.Second
+
+// briefly makes calls to the own node that it should answer at once.
+func (a *app) briefly(cmd *cobra.Command, c connection, call func(context.Context, *grpc.ClientConn) error) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), callTimeout)
+	defer cancel()
+	conn, err := a.dial(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return call(ctx, conn)
+}
+
 // identityOf reads the identity in a client's own certificate, whose federation it tells itself.
 func identityOf(leaf *x509.Certificate) (identity.Identity, error) {
 	if len(leaf.URIs) != 1 || len(leaf.URIs[0].Host) < 5 {

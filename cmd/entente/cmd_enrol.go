@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/entente-mesh/entente/node"
 	"github.com/entente-mesh/entente/pki/identity"
@@ -52,14 +53,9 @@ func roleWords() string {
 
 // enrolment makes one call to the node's enrolment service.
 func (a *app) enrolment(cmd *cobra.Command, c connection, call func(context.Context, pkiv1.EnrolmentServiceClient) error) error {
-	ctx, cancel := context.WithTimeout(cmd.Context(), callTimeout)
-	defer cancel()
-	conn, err := a.dial(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return call(ctx, pkiv1.NewEnrolmentServiceClient(conn))
+	return a.briefly(cmd, c, func(ctx context.Context, conn *grpc.ClientConn) error {
+		return call(ctx, pkiv1.NewEnrolmentServiceClient(conn))
+	})
 }
 
 func (a *app) enrolCommand() *cobra.Command {

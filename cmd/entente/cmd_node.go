@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"google.golang.org/grpc"
 
 	"github.com/entente-mesh/entente/node"
 	"github.com/entente-mesh/entente/pki/identity"
@@ -187,9 +188,6 @@ func (a *app) runCommand() *cobra.Command {
 	return cmd
 }
 
-// callTimeout bounds a call to the own node that should answer at once.
-const callTimeout = 15 * time.Second
-
 func (a *app) statusCommand() *cobra.Command {
 	var c connection
 	cmd := &cobra.Command{
@@ -210,14 +208,9 @@ func (a *app) statusCommand() *cobra.Command {
 
 // admin makes one call to the node's operator service.
 func (a *app) admin(cmd *cobra.Command, c connection, call func(context.Context, adminv1.AdminServiceClient) error) error {
-	ctx, cancel := context.WithTimeout(cmd.Context(), callTimeout)
-	defer cancel()
-	conn, err := a.dial(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return call(ctx, adminv1.NewAdminServiceClient(conn))
+	return a.briefly(cmd, c, func(ctx context.Context, conn *grpc.ClientConn) error {
+		return call(ctx, adminv1.NewAdminServiceClient(conn))
+	})
 }
 
 func statusText(s *adminv1.GetStatusResponse) string {

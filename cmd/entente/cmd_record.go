@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/entente-mesh/entente/node"
 	"github.com/entente-mesh/entente/pki/identity"
@@ -34,14 +35,9 @@ func (r recordFlags) check() error {
 
 // records makes one call to the node's record service.
 func (a *app) records(cmd *cobra.Command, c connection, call func(context.Context, recordv1.RecordServiceClient) error) error {
-	ctx, cancel := context.WithTimeout(cmd.Context(), callTimeout)
-	defer cancel()
-	conn, err := a.dial(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return call(ctx, recordv1.NewRecordServiceClient(conn))
+	return a.briefly(cmd, c, func(ctx context.Context, conn *grpc.ClientConn) error {
+		return call(ctx, recordv1.NewRecordServiceClient(conn))
+	})
 }
 
 func (a *app) recordShowCommand() *cobra.Command {
