@@ -45,10 +45,21 @@ func (s *Set) decide(action string, with identity.Bureau, principal, resource th
 		Resource:  resource.uid,
 		Context:   types.NewRecord(context),
 	})
+	d.Allow = verdict == cedar.Allow
+	deciding := make([]*rule, 0, 4)
+	for _, reason := range diagnostic.Reasons {
+		deciding = append(deciding, s.rules[string(reason.PolicyID)])
+	}
+	return s.conclude(d, deciding, diagnostic.Errors)
+}
+
+// conclude completes a decision by the policies that decided it and those that failed.
+func (s *Set) conclude(d Decision, deciding []*rule, failed []cedar.DiagnosticError) Decision {
 	// Cedar skips a policy that fails, a forbid too: never trust the verdict alone.
-	if len(diagnostic.Errors) > 0 {
+	if len(failed) > 0 {
+		d.Allow = false
 		var errs []error
-		for _, e := range diagnostic.Errors {
+		for _, e := range failed {
 			source := s.rules[string(e.PolicyID)].source
 			d.Rules = append(d.Rules, source.ID)
 			errs = append(errs, fmt.Errorf("policy %q (%s:%d) failed: %s", source.ID, source.File, source.Line, e.Message))
@@ -56,13 +67,9 @@ func (s *Set) decide(action string, with identity.Bureau, principal, resource th
 		d.Err = errors.Join(errs...)
 		return d
 	}
-	deciding := make([]*rule, 0, 4)
-	for _, reason := range diagnostic.Reasons {
-		r := s.rules[string(reason.PolicyID)]
-		deciding = append(deciding, r)
+	for _, r := range deciding {
 		d.Rules = append(d.Rules, r.id)
 	}
-	d.Allow = verdict == cedar.Allow
 	if d.Allow {
 		d.Obligations = combine(deciding)
 		return d
@@ -97,7 +104,9 @@ func (s *Set) Check(f CheckFacts) Decision {
 	if d, ok := s.checks.find(key); ok {
 		return d
 	}
-	return s.checks.keep(key, s.checkAnew(f))
+	d := clipped(s.checkAnew(f))
+	s.checks.keep(key, d)
+	return d
 }
 
 func (s *Set) checkAnew(f CheckFacts) Decision {
@@ -143,6 +152,12 @@ func (s *Set) MightAsk(to identity.Bureau) bool {
 
 // Ask decides whether another bureau may be asked.
 func (s *Set) Ask(f AskFacts) Decision {
+	return s.ask(&f, true)
+}
+
+// ask decides upon a question. Remembered is false for questions that nobody puts: they would drive
+// out those that are put.
+func (s *Set) ask(f *AskFacts, remembered bool) Decision {
 	purpose, err := questionOf(f.Self, f.To, f.Collection, f.Purpose, f.Now)
 	if err != nil {
 		return undecidable(actionAsk, "%w", err)
@@ -153,14 +168,36 @@ func (s *Set) Ask(f AskFacts) Decision {
 	if f.Client.Bureau != f.Self {
 		return undecidable(actionAsk, "client: of %s, but only clients of %s ask from here", f.Client.Bureau, f.Self)
 	}
-	return s.decide(actionAsk, f.To,
-		clientThing(&f.Client), collectionThing(f.To, f.Client.Federation, f.Collection),
-		types.RecordMap{
-			"purpose":       purpose,
-			"issuing_state": types.String(f.IssuingState),
-			"nationality":   types.String(f.Nationality),
-			"now":           types.NewDatetime(f.Now),
-		})
+	return s.recall(remembered, func() (questionKey, bool) { return s.keyOfAsk(f) }, func() Decision {
+		return s.decide(actionAsk, f.To,
+			clientThing(&f.Client), collectionThing(f.To, f.Client.Federation, f.Collection),
+			types.RecordMap{
+				"purpose":       purpose,
+				"issuing_state": types.String(f.IssuingState),
+				"nationality":   types.String(f.Nationality),
+				"now":           types.NewDatetime(f.Now),
+			})
+	})
+}
+
+// recall decides upon a question whose facts hold together, or remembers what was decided.
+func (s *Set) recall(remembered bool, keyOf func() (questionKey, bool), decide func() Decision) Decision {
+	if !remembered {
+		return decide()
+	}
+	key, keyed := keyOf()
+	if !keyed {
+		return decide()
+	}
+	if d, ok := s.questions.find(key); ok {
+		return d
+	}
+	d := decide()
+	if d.Err == nil { // an error may tell more of the question than its key does
+		d = clipped(d)
+		s.questions.keep(key, d)
+	}
+	return d
 }
 
 // AnswerFacts are what another bureau's question says of itself. No record is looked at.
@@ -188,6 +225,11 @@ type AnswerFacts struct {
 // Answer decides whether another bureau may use an own collection in the mode that it wants: be
 // answered (action answer), hold a pointer over it (point) or copies of it (push).
 func (s *Set) Answer(f AnswerFacts) Decision {
+	return s.answer(&f, true)
+}
+
+// answer is the same of a question from another bureau.
+func (s *Set) answer(f *AnswerFacts, remembered bool) Decision {
 	purpose, err := questionOf(f.Self, f.From, f.Collection, f.Purpose, f.Now)
 	if err != nil {
 		return undecidable(actionAnswer, "%w", err)
@@ -209,16 +251,18 @@ func (s *Set) Answer(f AnswerFacts) Decision {
 	if !validSegment(f.Agency) || !validSegment(f.Role) {
 		return undecidable(actionAnswer, "requester: agency and role are names of at most 64 characters without a stroke")
 	}
-	return s.decide(actionAnswer, f.From,
-		requesterThing(f.From, f.Federation, f.Agency, f.Role),
-		collectionThing(f.Self, f.Federation, f.Collection),
-		types.RecordMap{
-			"purpose":       purpose,
-			"has_case":      types.Boolean(f.HasCase),
-			"issuing_state": types.String(f.IssuingState),
-			"nationality":   types.String(f.Nationality),
-			"now":           now,
-		})
+	return s.recall(remembered, func() (questionKey, bool) { return s.keyOfAnswer(f) }, func() Decision {
+		return s.decide(actionAnswer, f.From,
+			requesterThing(f.From, f.Federation, f.Agency, f.Role),
+			collectionThing(f.Self, f.Federation, f.Collection),
+			types.RecordMap{
+				"purpose":       purpose,
+				"has_case":      types.Boolean(f.HasCase),
+				"issuing_state": types.String(f.IssuingState),
+				"nationality":   types.String(f.Nationality),
+				"now":           now,
+			})
+	})
 }
 
 // AcceptFacts are what is known of something that another bureau sends.

@@ -12,6 +12,12 @@
 // outside the vocabulary (entente.cedarschema), or bears an annotation that is not known or
 // would have no effect, is refused with its file and line.
 //
+// Cedar evaluates the policies, all that can concern a request, and no decision depends on one
+// that was made before: a decision on a check or a question that is remembered is the one that
+// would be made again. Policies on single records are compiled as far as they use the plain part
+// of the language (compile.go), which decides as Cedar does, to the word, and costs a tenth; what
+// goes beyond it is Cedar's. Decisions on records are never remembered.
+//
 // # Obligations
 //
 // The deciding policies of a decision that allows (Cedar: the determining permits) bear its

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/x/exp/ast"
 
 	"github.com/entente-mesh/entente/pki/identity"
 )
@@ -16,6 +17,16 @@ type actionIndex struct {
 	anybody candidates
 	// named are, for each bureau that a policy names, anybody and those that name it.
 	named map[identity.Bureau]candidates
+	// sight is what any of them looks at.
+	sight sight
+}
+
+// sightOf is what the policies on an action look at.
+func (x *actionIndex) sightOf() sight {
+	if x == nil {
+		return sight{}
+	}
+	return x.sight
 }
 
 // candidates are policies in the order of files and lines. It is a cedar.PolicyIterator.
@@ -99,6 +110,10 @@ func (s *Set) indexOf(action string) *actionIndex {
 		r := s.rules[id]
 		if len(r.scope.actions) > 0 && !slices.Contains(r.scope.actions, action) {
 			continue
+		}
+		x.sight = x.sight.or(r.sight)
+		if action == actionDisclose {
+			r.compiled = compile((*ast.Policy)(r.policy.AST()))
 		}
 		a := counterpart(action, r.scope)
 		if a == (anchor{}) {

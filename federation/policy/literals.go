@@ -20,6 +20,7 @@ type mentions struct {
 	states      []string // texts of three capital letters
 	communities []string
 	instants    []int64 // milliseconds
+	clients     bool    // some client is named
 }
 
 // scope is what a policy's head pins: which actions it can be about (empty: all), and which
@@ -106,6 +107,8 @@ func (l *loader) literals(p *ast.Policy, m *mentions) []error {
 				m.agencies = add(m.agencies, parts[0]+"/"+parts[1])
 				m.roles = add(m.roles, parts[2])
 			}
+		case typeClient:
+			m.clients = true
 		case typeRole:
 			m.roles = add(m.roles, string(e.ID))
 		case typeCommunity:
@@ -139,14 +142,8 @@ func (l *loader) literals(p *ast.Policy, m *mentions) []error {
 					}
 				}
 			case ast.NodeTypeExtensionCall:
-				if n.Name == "datetime" && len(n.Args) == 1 {
-					if v, ok := n.Args[0].(ast.NodeValue); ok {
-						if text, ok := v.Value.(types.String); ok {
-							if d, err := types.ParseDatetime(string(text)); err == nil {
-								m.instants = append(m.instants, d.Milliseconds())
-							}
-						}
-					}
+				if ms, ok := momentOf(n); ok {
+					m.instants = append(m.instants, ms)
 				}
 			}
 			return true

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/resolved"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
@@ -52,7 +53,9 @@ type Set struct {
 	communities map[identity.Bureau][]string
 	version     string
 	changes     []int64 // instants in milliseconds that a policy compares time with, sorted
-	checks      checkMemory
+	checks      memory[checkKey, Decision]
+	questions   memory[questionKey, Decision]
+	parents     memory[parentsKey, types.EntityUIDSet]
 }
 
 // rule is one policy of the set.
@@ -64,6 +67,8 @@ type rule struct {
 	obligations ruleObligations
 	scope       scope
 	mentions    mentions
+	sight       sight
+	compiled    test // of a policy on disclose; nil: Cedar evaluates it
 }
 
 // Source is where a policy stands and what it says.
@@ -249,6 +254,7 @@ func (l *loader) policy(f file, p *cedar.Policy, text string) {
 	for _, err := range l.literals(tree, &r.mentions) {
 		l.fault(f.name, line, "policy %q: %w", id, err)
 	}
+	r.sight = sightOf(tree, &r.mentions)
 	obligations, errs := parseObligations(tree.Annotations, r.permit, r.scope.actions)
 	for _, err := range errs {
 		l.fault(f.name, line, "policy %q: %w", id, err)

@@ -32,11 +32,11 @@ func (s *Set) Offers(self, to identity.Bureau, now time.Time) []*queryv1.Collect
 				if own && issuer == string(self) || beyond && issuer != string(self) {
 					return true
 				}
-				if s.Answer(AnswerFacts{
+				if s.answer(&AnswerFacts{
 					Self: self, From: to, Agency: r.agency, Role: r.role, Collection: collection,
 					Purpose: purpose, Mode: ModeAsk, IssuingState: issuer, Nationality: nationality,
 					HasCase: true, Now: now,
-				}).Allow {
+				}, false).Allow {
 					own = own || issuer == string(self)
 					beyond = beyond || issuer != string(self)
 				}
@@ -73,10 +73,10 @@ func (s *Set) Permitted(self, to identity.Bureau, now time.Time) []*adminv1.Perm
 			allowed := false
 			tryAll(requesters, states, to, self, func(r requester, issuer, nationality string) bool {
 				client := identity.Client("", self, r.agency, identity.Role(r.role), "", []recordv1.Purpose{purpose})
-				allowed = s.Ask(AskFacts{
+				allowed = s.ask(&AskFacts{
 					Self: self, Client: client, To: to, Collection: collection, Purpose: purpose,
 					IssuingState: issuer, Nationality: nationality, Now: now,
-				}).Allow
+				}, false).Allow
 				return !allowed
 			})
 			if allowed {

@@ -36,8 +36,7 @@ type DiscloseFacts struct {
 // Disclose decides whether another bureau may be told of one record. Where not, the record is
 // withheld, and looks like no record.
 func (s *Set) Disclose(f DiscloseFacts) Decision {
-	purpose, err := questionOf(f.Self, f.From, f.Collection, f.Purpose, f.Now)
-	if err != nil {
+	if _, err := questionOf(f.Self, f.From, f.Collection, f.Purpose, f.Now); err != nil {
 		return undecidable(actionDisclose, "%w", err)
 	}
 	if (f.Collection == CollectionDocuments) != (f.Record.GetDocument() != nil) ||
@@ -52,50 +51,133 @@ func (s *Set) Disclose(f DiscloseFacts) Decision {
 			Collection: f.Collection, Purpose: f.Purpose, HasCase: f.HasCase, Now: f.Now,
 		}).Allow
 	}
-	return s.decide(actionDisclose, f.From, bureauThing(f.From, f.Federation), recordThing(&f),
-		types.RecordMap{
-			"purpose":           purpose,
-			"beyond_own_issued": types.Boolean(beyond),
-			"now":               types.NewDatetime(f.Now),
-		})
+	d := disclosing{DiscloseFacts: &f, beyond: beyond}
+	d.world = world{set: s, principal: bureauThing(f.From, f.Federation), resource: recordThing(&d)}
+	return s.disclose(&d)
 }
 
-// recordAttributes are a record's attributes, as the vocabulary describes them.
-func recordAttributes(f *DiscloseFacts) types.Record {
-	st, person, document := f.Record.GetStewardship(), f.Record.GetPerson(), f.Record.GetDocument()
-	owner := st.GetOwnerBureau()
-	if owner == "" {
-		owner = string(f.Self)
+// disclose evaluates the policies as Cedar does: all of them, a forbid above every permit.
+func (s *Set) disclose(d *disclosing) Decision {
+	var forbids, permits []*rule
+	var failed []cedar.DiagnosticError
+	relevant := s.index[actionDisclose].forBureau(d.From)
+	for _, r := range relevant {
+		holds := false
+		if r.compiled != nil {
+			holds = r.compiled(d)
+		} else {
+			_, diagnostic := cedar.Authorize(candidates{r}, &d.world, d.request())
+			failed = append(failed, diagnostic.Errors...)
+			holds = len(diagnostic.Reasons) > 0
+		}
+		switch {
+		case !holds:
+		case r.permit:
+			permits = append(permits, r)
+		default:
+			forbids = append(forbids, r)
+		}
 	}
-	expires := noExpiry
-	if at := st.GetExpiresAt(); at != nil {
-		expires = types.NewDatetime(at.AsTime())
+	decision := Decision{Action: actionDisclose, Considered: len(relevant), Allow: len(permits) > 0}
+	if len(forbids) > 0 {
+		decision.Allow, permits = false, forbids
 	}
-	demand := person.GetAction()
-	if document != nil {
-		demand = document.GetAction()
-	}
-	return types.NewRecord(types.RecordMap{
-		"holds":                uid(typeSubject, f.Collection),
-		"owner":                types.String(owner),
-		"audience":             audienceUID(st.GetAudience().GetMode()),
-		"audience_allow":       bureauSet(st.GetAudience().GetAllow()),
-		"audience_deny":        bureauSet(st.GetAudience().GetDeny()),
-		"purposes":             purposeSet(st.GetPurposes()),
-		"expires_at":           expires,
-		"compliance":           uid("Compliance", enumName(st.GetCompliance().GetState(), "COMPLIANCE_STATE_")),
-		"handling":             types.String(HandlingCode(st.GetHandling())),
-		"exercise":             types.Boolean(st.GetExercise()),
-		"sensitive_categories": textSet(st.GetSensitiveCategories()),
-		"demand":               demandUID(demand),
-		"person_role":          uid("PersonRole", enumName(person.GetRole(), "PERSON_ROLE_")),
-		"minor":                types.Boolean(Minor(person, f.Now)),
-		"entity":               types.Boolean(person.GetKind() == recordv1.PersonKind_PERSON_KIND_ENTITY),
-		"document_status":      uid("DocumentStatus", enumName(document.GetStatus(), "DOCUMENT_STATUS_")),
-		"issuer":               types.String(document.GetIssuer()),
-		"recovered":            types.Boolean(document.GetRecoveredAt() != nil && !document.GetRecoveredAt().AsTime().After(f.Now)),
-	})
+	return s.conclude(decision, permits, failed)
 }
+
+// request is what Cedar evaluates policies for that are not compiled.
+func (d *disclosing) request() cedar.Request {
+	if d.context == nil {
+		context := wholly("context", d)
+		d.context = &context
+	}
+	return cedar.Request{
+		Principal: d.world.principal.uid,
+		Action:    uid(typeAction, actionDisclose),
+		Resource:  d.world.resource.uid,
+		Context:   *d.context,
+	}
+}
+
+// disclosed are the attributes of a record and of the context in which it is disclosed, as the
+// vocabulary describes them.
+var disclosed = [...]attribute{
+	{of: "context", name: "purpose", value: func(d *disclosing) types.Value { return purposeOf(d.Purpose) }},
+	truth("context", "beyond_own_issued", func(d *disclosing) bool { return d.beyond }),
+	moment("context", "now", func(d *disclosing) int64 { return d.Now.UnixMilli() }),
+	{of: "resource", name: "holds", value: func(d *disclosing) types.Value { return uid(typeSubject, d.Collection) }},
+	{of: "resource", name: "owner", value: func(d *disclosing) types.Value {
+		if owner := d.Record.GetStewardship().GetOwnerBureau(); owner != "" {
+			return types.String(owner)
+		}
+		return types.String(d.Self)
+	}},
+	{of: "resource", name: "audience", value: func(d *disclosing) types.Value {
+		return audienceOf(d.Record.GetStewardship().GetAudience().GetMode())
+	}},
+	listed("resource", "audience_allow", func(d *disclosing) list {
+		return bureaus(d.Record.GetStewardship().GetAudience().GetAllow())
+	}),
+	listed("resource", "audience_deny", func(d *disclosing) list {
+		return bureaus(d.Record.GetStewardship().GetAudience().GetDeny())
+	}),
+	listed("resource", "purposes", func(d *disclosing) list { return purposes(d.Record.GetStewardship().GetPurposes()) }),
+	moment("resource", "expires_at", func(d *disclosing) int64 {
+		if at := d.Record.GetStewardship().GetExpiresAt(); at != nil {
+			return at.AsTime().UnixMilli()
+		}
+		return noExpiry
+	}),
+	{of: "resource", name: "compliance", value: func(d *disclosing) types.Value {
+		return complianceOf(d.Record.GetStewardship().GetCompliance().GetState())
+	}},
+	{of: "resource", name: "handling", value: func(d *disclosing) types.Value {
+		return types.String(HandlingCode(d.Record.GetStewardship().GetHandling()))
+	}},
+	truth("resource", "exercise", func(d *disclosing) bool { return d.Record.GetStewardship().GetExercise() }),
+	listed("resource", "sensitive_categories", func(d *disclosing) list {
+		return texts(d.Record.GetStewardship().GetSensitiveCategories())
+	}),
+	{of: "resource", name: "demand", value: func(d *disclosing) types.Value {
+		if document := d.Record.GetDocument(); document != nil {
+			return demandOf(document.GetAction())
+		}
+		return demandOf(d.Record.GetPerson().GetAction())
+	}},
+	{of: "resource", name: "person_role", value: func(d *disclosing) types.Value {
+		return personRoleOf(d.Record.GetPerson().GetRole())
+	}},
+	truth("resource", "minor", func(d *disclosing) bool { return Minor(d.Record.GetPerson(), d.Now) }),
+	truth("resource", "entity", func(d *disclosing) bool {
+		return d.Record.GetPerson().GetKind() == recordv1.PersonKind_PERSON_KIND_ENTITY
+	}),
+	{of: "resource", name: "document_status", value: func(d *disclosing) types.Value {
+		return documentStatusOf(d.Record.GetDocument().GetStatus())
+	}},
+	{of: "resource", name: "issuer", value: func(d *disclosing) types.Value {
+		return types.String(d.Record.GetDocument().GetIssuer())
+	}},
+	truth("resource", "recovered", func(d *disclosing) bool {
+		at := d.Record.GetDocument().GetRecoveredAt()
+		return at != nil && !at.AsTime().After(d.Now)
+	}),
+}
+
+// The entities of the values of a record's enumerations.
+var (
+	purposeOf    = named(recordv1.Purpose_name, namedPurposeUID)
+	audienceOf   = named(recordv1.AudienceMode_name, audienceUID)
+	complianceOf = named(recordv1.ComplianceState_name, func(s recordv1.ComplianceState) types.EntityUID {
+		return uid("Compliance", enumName(s, "COMPLIANCE_STATE_"))
+	})
+	demandOf     = named(recordv1.Action_name, demandUID)
+	personRoleOf = named(recordv1.PersonRole_name, func(r recordv1.PersonRole) types.EntityUID {
+		return uid("PersonRole", enumName(r, "PERSON_ROLE_"))
+	})
+	documentStatusOf = named(recordv1.DocumentStatus_name, func(s recordv1.DocumentStatus) types.EntityUID {
+		return uid("DocumentStatus", enumName(s, "DOCUMENT_STATUS_"))
+	})
+)
 
 // adulthood is the age from which a person is no child (Convention on the Rights of the Child,
 // article 1).
@@ -116,12 +198,30 @@ func Minor(p *recordv1.Person, at time.Time) bool {
 		if latest == "" {
 			return false
 		}
-		born, err := time.Parse(time.DateOnly, latest)
-		if err != nil { // no day of the calendar: protect rather than guess
-			return true
-		}
-		return at.UTC().Before(born.AddDate(adulthood, 0, 0))
+		year, month, day, ok := dayOf(latest)
+		// No day of the calendar: protect rather than guess.
+		return !ok || at.Before(time.Date(year+adulthood, month, day, 0, 0, 0, 0, time.UTC))
 	})
+}
+
+// dayOf reads a day of the calendar, "2006-01-02", as time.Parse does, but without an error to
+// make for those that are none.
+func dayOf(s string) (year int, month time.Month, day int, ok bool) {
+	if len(s) != len(time.DateOnly) || s[4] != '-' || s[7] != '-' {
+		return 0, 0, 0, false
+	}
+	var parts [3]int
+	for i, digits := range [...]string{s[:4], s[5:7], s[8:]} {
+		for _, c := range []byte(digits) {
+			if c < '0' || c > '9' {
+				return 0, 0, 0, false
+			}
+			parts[i] = parts[i]*10 + int(c-'0')
+		}
+	}
+	year, month, day = parts[0], time.Month(parts[1]), parts[2]
+	y, m, d := time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Date()
+	return year, month, day, y == year && m == month && d == day
 }
 
 func audienceUID(mode recordv1.AudienceMode) types.EntityUID {
@@ -139,37 +239,15 @@ func demandUID(a recordv1.Action) types.EntityUID {
 	return uid("Demand", enumName(a, "ACTION_"))
 }
 
-func bureauSet(ids []string) types.Set {
-	if len(ids) == 0 {
-		return types.Set{}
-	}
-	values := make([]types.Value, len(ids))
-	for i, id := range ids {
-		values[i] = bureauUID(identity.Bureau(id))
-	}
-	return types.NewSet(values...)
-}
-
 func purposeSet(purposes []recordv1.Purpose) types.Set {
 	if len(purposes) == 0 {
 		return types.Set{}
 	}
 	values := make([]types.Value, len(purposes))
 	for i, p := range purposes {
-		// A purpose that this version does not know keeps its number as its name: it never
-		// matches, and the set does not become empty, which would be every purpose.
-		values[i] = uid(typePurpose, identity.PurposeName(p))
-	}
-	return types.NewSet(values...)
-}
-
-func textSet(texts []string) types.Set {
-	if len(texts) == 0 {
-		return types.Set{}
-	}
-	values := make([]types.Value, len(texts))
-	for i, t := range texts {
-		values[i] = cedar.String(t)
+		// A purpose that this version does not know never matches, and the set does not become
+		// empty, which would be every purpose.
+		values[i] = namedPurposeUID(p)
 	}
 	return types.NewSet(values...)
 }

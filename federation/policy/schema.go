@@ -158,8 +158,24 @@ func collectionUID(b identity.Bureau, collection string) cedar.EntityUID {
 
 // purposeUID returns the entity of a purpose; false for one that is not said or not known.
 func purposeUID(p recordv1.Purpose) (types.EntityUID, bool) {
-	if _, known := recordv1.Purpose_name[int32(p)]; !known || p == recordv1.Purpose_PURPOSE_UNSPECIFIED {
-		return types.EntityUID{}, false
-	}
-	return uid(typePurpose, identity.PurposeName(p)), true
+	e, known := purposeUIDs[p]
+	return e, known
 }
+
+// namedPurposeUID returns the entity of any purpose. One that this version does not know keeps
+// its number as its name: no policy can name it.
+func namedPurposeUID(p recordv1.Purpose) types.EntityUID {
+	if e, known := purposeUIDs[p]; known {
+		return e
+	}
+	return uid(typePurpose, identity.PurposeName(p))
+}
+
+// purposeUIDs are the entities of all purposes that are known.
+var purposeUIDs = func() map[recordv1.Purpose]types.EntityUID {
+	all := map[recordv1.Purpose]types.EntityUID{}
+	for _, p := range identity.Purposes() {
+		all[p] = uid(typePurpose, identity.PurposeName(p))
+	}
+	return all
+}()

@@ -3,7 +3,6 @@ package policy
 import (
 	"strings"
 
-	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
 
 	"github.com/entente-mesh/entente/pki/identity"
@@ -26,13 +25,13 @@ type thing struct {
 
 	bureau     identity.Bureau // the one that it is, or is in
 	federation identity.Federation
-	agency     string             // of a requester
+	agency     string             // of a client, of a requester
 	role       string             // of a requester
 	client     *identity.Identity // of a client
 	collection string             // of a collection
 	colour     string             // of an alert
 	demand     recordv1.Action    // of an alert
-	record     *DiscloseFacts     // of a record
+	record     *disclosing        // of a record
 }
 
 // Get implements types.EntityGetter.
@@ -54,7 +53,7 @@ func bureauThing(b identity.Bureau, fed identity.Federation) thing {
 
 func clientThing(c *identity.Identity) thing {
 	id := string(c.Bureau) + "/" + c.Agency + "/" + string(c.Role) + "/" + c.Name
-	return thing{uid: uid(typeClient, id), bureau: c.Bureau, federation: c.Federation, client: c}
+	return thing{uid: uid(typeClient, id), bureau: c.Bureau, federation: c.Federation, agency: c.Agency, client: c}
 }
 
 func requesterThing(b identity.Bureau, fed identity.Federation, agency, role string) thing {
@@ -70,34 +69,21 @@ func alertThing(b identity.Bureau, fed identity.Federation, colour string, deman
 	return thing{uid: uid(typeAlert, string(b)+"/"+colour), bureau: b, federation: fed, colour: colour, demand: demand}
 }
 
-func recordThing(f *DiscloseFacts) thing {
+func recordThing(f *disclosing) thing {
 	id := string(f.Self) + "/" + f.Collection + "/" + f.Record.GetRecordId()
 	return thing{uid: uid(typeRecord, id), bureau: f.Self, federation: f.Federation, record: f}
 }
 
 // make makes the entity of a thing, with every attribute that the vocabulary gives its type.
 func (s *Set) make(t *thing) types.Entity {
-	e := types.Entity{UID: t.uid}
-	var parents [8]types.EntityUID
-	above := parents[:0]
-	if t.federation != "" {
-		above = append(above, uid(typeFederation, string(t.federation)))
-	}
-	for _, group := range s.communities[t.bureau] {
-		above = append(above, uid(typeCommunity, group))
-	}
-	if t.uid.Type != typeBureau {
-		above = append(above, bureauUID(t.bureau))
-	}
+	e := types.Entity{UID: t.uid, Parents: s.parentsOf(t)}
 	switch t.uid.Type {
 	case typeClient:
-		above = append(above, uid(typeAgency, string(t.bureau)+"/"+t.client.Agency))
 		e.Attributes = types.NewRecord(types.RecordMap{
 			"role":     uid(typeRole, string(t.client.Role)),
 			"purposes": purposeSet(t.client.Purposes),
 		})
 	case typeRequester:
-		above = append(above, uid(typeAgency, string(t.bureau)+"/"+t.agency))
 		var known bool
 		if e.Attributes, known = requesterAttributes[t.role]; !known {
 			e.Attributes = types.NewRecord(types.RecordMap{"role": uid(typeRole, t.role)})
@@ -113,11 +99,49 @@ func (s *Set) make(t *thing) types.Entity {
 			"demand": demandUID(t.demand),
 		})
 	case typeRecord:
-		above = append(above, collectionUID(t.bureau, t.record.Collection))
-		e.Attributes = recordAttributes(t.record)
+		e.Attributes = wholly("resource", t.record)
 	}
-	e.Parents = types.NewEntityUIDSet(above...)
 	return e
+}
+
+// parentsKey is all that the parents of a thing depend on, but for the communities.
+type parentsKey struct {
+	kind               types.EntityType
+	bureau             identity.Bureau
+	federation         identity.Federation
+	agency, collection string
+}
+
+// parentsOf are the parents of a thing. They are the same for all records of a collection, and all
+// clients of an agency.
+func (s *Set) parentsOf(t *thing) types.EntityUIDSet {
+	key := parentsKey{kind: t.uid.Type, bureau: t.bureau, federation: t.federation, agency: t.agency}
+	if t.record != nil {
+		key.collection = t.record.Collection
+	}
+	if parents, ok := s.parents.find(key); ok {
+		return parents
+	}
+	var room [8]types.EntityUID
+	above := room[:0]
+	if t.federation != "" {
+		above = append(above, uid(typeFederation, string(t.federation)))
+	}
+	for _, group := range s.communities[t.bureau] {
+		above = append(above, uid(typeCommunity, group))
+	}
+	if key.kind != typeBureau {
+		above = append(above, bureauUID(t.bureau))
+	}
+	switch key.kind {
+	case typeClient, typeRequester:
+		above = append(above, uid(typeAgency, string(t.bureau)+"/"+t.agency))
+	case typeRecord:
+		above = append(above, collectionUID(t.bureau, key.collection))
+	}
+	parents := types.NewEntityUIDSet(above...)
+	s.parents.keep(key, parents)
+	return parents
 }
 
 // requesterAttributes are those of every known role: to make a record of attributes is the
@@ -138,4 +162,4 @@ func validSegment(s string) bool {
 
 // noExpiry is the moment at which a record expires that has no expiry: policies compare it, so
 // it must be one. entente.cedarschema says so.
-var noExpiry = cedar.NewDatetimeFromMillis(253402214400000) // 9999-12-31T00:00:00Z
+const noExpiry = 253402214400000 // milliseconds: 9999-12-31T00:00:00Z
