@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -106,7 +107,12 @@ func (l *Limits) enterQuestion(ctx context.Context, a *account, fallback quota) 
 		return nil, l.refuse(ctx, a, a.operation(), *no)
 	}
 	if mesh {
-		return l.seatIn(ctx, l.mesh, a, operationAsk)
+		s, err := l.seatIn(ctx, l.mesh, a, operationAsk)
+		if err != nil {
+			return nil, err
+		}
+		s.rest = l.resting()
+		return s, nil
 	}
 	l.atWork()
 	s, err := l.seatIn(ctx, l.local, a, operationCheck)
@@ -279,6 +285,13 @@ func (l *Limits) seatIn(ctx context.Context, p *pool, a *account, operation stri
 	}
 }
 
+// refusalDelay is how long a refusal is held now: half to one and a half times the usual, at random.
+// Who is turned away together would else come back together, each time, as a wave that the own
+// border's checks have to wait out.
+func (l *Limits) refusalDelay() time.Duration {
+	return l.cfg.RefusalDelay/2 + rand.N(max(l.cfg.RefusalDelay, 1))
+}
+
 // refusal is why a call is turned away.
 type refusal struct {
 	reason fault.Reason
@@ -294,7 +307,7 @@ const maxHeld = 2048
 func (l *Limits) refuse(ctx context.Context, a *account, operation string, r refusal) error {
 	l.turnAway(a, operation, r.reason)
 	if l.held.Add(1) <= maxHeld {
-		_ = pause(ctx, l.cfg.RefusalDelay) // who is gone needs no answer
+		_ = pause(ctx, l.refusalDelay()) // who is gone needs no answer
 	}
 	l.held.Add(-1)
 	return r.fault()

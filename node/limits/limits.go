@@ -52,6 +52,9 @@ const (
 	patienceMesh, patienceLocal = time.Second, 2 * time.Second
 	// ownBorder is for how long after a check of the own people the mesh has the fewer workers.
 	ownBorder = 2 * time.Second
+	// longestRest bounds how long a worker of the mesh rests after a call: one that took long because
+	// the disk did need not be made up for.
+	longestRest = 5 * time.Millisecond
 	// maxAccounts bounds how many are remembered (ListQuotasResponse). Who comes later shares an
 	// account with all who do; only the own authority can make so many agencies.
 	maxAccounts = 9990
@@ -83,8 +86,9 @@ type Config struct {
 	// MeshWorkers and LocalWorkers are how many questions are worked on at once: of other bureaus,
 	// and of the own agencies. Optional: 4 and 16 for each processor that the program may use.
 	MeshWorkers, LocalWorkers int
-	// RefusalDelay is how long a call that is turned away is held before it is told so, so that who
-	// tries again at once does not keep the node busy with refusals. Optional: 100ms.
+	// RefusalDelay is how long a call that is turned away is held before it is told so, half as long
+	// to half as long again, so that who tries again at once does not keep the node busy with
+	// refusals. Optional: 100ms.
 	RefusalDelay time.Duration
 	Now          func() time.Time // Optional.
 	Logger       *slog.Logger     // Optional.
@@ -180,10 +184,28 @@ func New(ctx context.Context, cfg Config) (*Limits, error) {
 func (l *Limits) yielding(all, few int) func() int {
 	few = min(few, all)
 	return func() int {
-		if l.cfg.Now().UnixNano()-l.checked.Load() < int64(ownBorder) {
+		if l.borderAtWork() {
 			return few
 		}
 		return all
+	}
+}
+
+// borderAtWork tells whether the own people check, or did a moment ago.
+func (l *Limits) borderAtWork() bool {
+	return l.cfg.Now().UnixNano()-l.checked.Load() < int64(ownBorder)
+}
+
+// resting is how long a worker of the mesh rests after a call that begins now: while the own border
+// is at work, as long as the call took. One worker alone would be busy without a pause in a storm,
+// and every check would meet it, on the processor and at the disk; so every other does not.
+func (l *Limits) resting() func() time.Duration {
+	began := l.cfg.Now()
+	return func() time.Duration {
+		if !l.borderAtWork() {
+			return 0
+		}
+		return max(0, min(l.cfg.Now().Sub(began), longestRest))
 	}
 }
 

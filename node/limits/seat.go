@@ -3,12 +3,15 @@ package limits
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // seat is one call's hold on a worker.
 type seat struct {
 	pool   *pool
 	onExit func() // Optional.
+	// rest is for how long the worker rests before the next call has it. Optional: not at all.
+	rest func() time.Duration
 
 	mu    sync.Mutex
 	held  bool
@@ -26,11 +29,22 @@ func (s *seat) leave() {
 	s.done = true
 	if s.held {
 		s.held = false
-		s.pool.leave()
+		s.free()
 	}
 	if s.onExit != nil {
 		s.onExit()
 	}
+}
+
+// free gives the worker back, after its rest.
+func (s *seat) free() {
+	if s.rest != nil {
+		if d := s.rest(); d > 0 {
+			time.AfterFunc(d, s.pool.leave)
+			return
+		}
+	}
+	s.pool.leave()
 }
 
 type seatKey struct{}
