@@ -160,7 +160,7 @@ func (Additive) Score(a *Asked, s *Subject) (Candidate, bool) {
 	}
 	nationality := compareNationality(a.Query, s.Record.GetPerson())
 	sex := compareSex(a.Query.GetSex(), s.Record.GetPerson().GetSex())
-	others := birth.weight + nationality.GetWeight() + sex.GetWeight()
+	others := birth.weight + nationality.weight + sex.weight
 	// Names are dear to compare: not where even the same name would be no hit, as with most birth dates.
 	if shareName+others < PossibleFrom {
 		return Candidate{}, false
@@ -181,7 +181,7 @@ func (Additive) Score(a *Asked, s *Subject) (Candidate, bool) {
 	}
 	c := Candidate{Score: score, Band: hitv1.Band_BAND_POSSIBLE}
 	switch {
-	case name.same && sameDay && sex.GetAgreement() != hitv1.Agreement_AGREEMENT_DIFFERENT:
+	case name.same && sameDay && sex.agreement != hitv1.Agreement_AGREEMENT_DIFFERENT:
 		c.Band = hitv1.Band_BAND_EXACT
 	case score >= StrongFrom:
 		c.Band = hitv1.Band_BAND_STRONG
@@ -190,8 +190,8 @@ func (Additive) Score(a *Asked, s *Subject) (Candidate, bool) {
 	c.Evidence = []*hitv1.LocalEvidence{
 		evidence(hitv1.Feature_FEATURE_NAME, nameAgreement, asked.Text, recorded.Text, how, shareName*name.likeness),
 		evidence(hitv1.Feature_FEATURE_BIRTH_DATE, birth.agreement, a.Query.GetBirthDate(), birth.recorded, birth.how, birth.weight),
-		nationality,
-		sex,
+		nationality.evidence(),
+		sex.evidence(),
 	}
 	c.Explanation = explain(c.Evidence, map[hitv1.Feature]string{hitv1.Feature_FEATURE_NAME: summary})
 	return c, true
@@ -234,10 +234,23 @@ func trustOf(t recordv1.NameType) float64 {
 	return trustOther
 }
 
+// finding is a comparison, before it is evidence: most are of somebody who is no hit, and are
+// thrown away.
+type finding struct {
+	feature              hitv1.Feature
+	agreement            hitv1.Agreement
+	asked, recorded, how string
+	weight               float64
+}
+
+func (f finding) evidence() *hitv1.LocalEvidence {
+	return evidence(f.feature, f.agreement, f.asked, f.recorded, f.how, f.weight)
+}
+
 // nationalityUnspecified is Doc 9303-3's code for a nationality that is not said.
 const nationalityUnspecified = "XXX"
 
-func compareNationality(q *queryv1.PersonQuery, p *recordv1.Person) *hitv1.LocalEvidence {
+func compareNationality(q *queryv1.PersonQuery, p *recordv1.Person) finding {
 	const feature = hitv1.Feature_FEATURE_NATIONALITY
 	asked := q.GetNationality()
 	recorded, known := "", false
@@ -252,8 +265,8 @@ func compareNationality(q *queryv1.PersonQuery, p *recordv1.Person) *hitv1.Local
 		recorded += n.GetCode()
 	}
 	if asked == "" || asked == nationalityUnspecified || !known {
-		return evidence(feature, hitv1.Agreement_AGREEMENT_UNKNOWN, asked, recorded,
-			unknownSide(asked == "" || asked == nationalityUnspecified, !known), 0)
+		return finding{feature, hitv1.Agreement_AGREEMENT_UNKNOWN, asked, recorded,
+			unknownSide(asked == "" || asked == nationalityUnspecified, !known), 0}
 	}
 	former := false
 	for _, n := range p.GetNationalities() {
@@ -261,17 +274,17 @@ func compareNationality(q *queryv1.PersonQuery, p *recordv1.Person) *hitv1.Local
 			continue
 		}
 		if n.GetStatus() != recordv1.NationalityStatus_NATIONALITY_STATUS_FORMER {
-			return evidence(feature, hitv1.Agreement_AGREEMENT_SAME, asked, recorded, "same", nationalitySame)
+			return finding{feature, hitv1.Agreement_AGREEMENT_SAME, asked, recorded, "same", nationalitySame}
 		}
 		former = true
 	}
 	if former {
-		return evidence(feature, hitv1.Agreement_AGREEMENT_SIMILAR, asked, recorded, "held formerly", nationalityFormer)
+		return finding{feature, hitv1.Agreement_AGREEMENT_SIMILAR, asked, recorded, "held formerly", nationalityFormer}
 	}
-	return evidence(feature, hitv1.Agreement_AGREEMENT_DIFFERENT, asked, recorded, "different", nationalityDifferent)
+	return finding{feature, hitv1.Agreement_AGREEMENT_DIFFERENT, asked, recorded, "different", nationalityDifferent}
 }
 
-func compareSex(asked, recorded recordv1.Sex) *hitv1.LocalEvidence {
+func compareSex(asked, recorded recordv1.Sex) finding {
 	const feature = hitv1.Feature_FEATURE_SEX
 	text := func(s recordv1.Sex) string {
 		switch s {
@@ -291,9 +304,9 @@ func compareSex(asked, recorded recordv1.Sex) *hitv1.LocalEvidence {
 	a, r := text(asked), text(recorded)
 	switch {
 	case !known(asked) || !known(recorded):
-		return evidence(feature, hitv1.Agreement_AGREEMENT_UNKNOWN, a, r, unknownSide(!known(asked), !known(recorded)), 0)
+		return finding{feature, hitv1.Agreement_AGREEMENT_UNKNOWN, a, r, unknownSide(!known(asked), !known(recorded)), 0}
 	case asked == recorded:
-		return evidence(feature, hitv1.Agreement_AGREEMENT_SAME, a, r, "same", sexSame)
+		return finding{feature, hitv1.Agreement_AGREEMENT_SAME, a, r, "same", sexSame}
 	}
-	return evidence(feature, hitv1.Agreement_AGREEMENT_DIFFERENT, a, r, "different", sexDifferent)
+	return finding{feature, hitv1.Agreement_AGREEMENT_DIFFERENT, a, r, "different", sexDifferent}
 }
