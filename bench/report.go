@@ -89,6 +89,8 @@ What was measured:
 - An ask is a whole check at a node that is permitted to ask: in through the local listener, recorded, signed,
   sent over the mesh, verified, decided, searched, recorded, signed, remembered, verified, recorded, answered.
   Each bureau asked holds one person, who is not the one asked about.
+- Asks answered by one node are signed by the callers and sent past the asker's own node: what the machine does
+  besides is their signing and their side of the connection.
 - A commit is a write of 256 bytes and fsync, in the same file system as the nodes' stores.
 - The limits are in force, with quotas that nothing here reaches; only the storm meets those that are shipped.
   Records and books are encrypted, each record under its own key, each segment of the journal under its own.

@@ -207,19 +207,6 @@ func (y *yard) verify() work {
 // and to each peer at the same time a signed call, which the peer verifies, commits and signs,
 // and whose answer is verified.
 func (y *yard) fanOut(peers int) work {
-	public := y.key.Public().(ed25519.PublicKey)
-	one := func(ctx context.Context, conn *grpc.ClientConn) error {
-		in := wrapperspb.Bytes(append(ed25519.Sign(y.key, y.payload.GetValue()), y.payload.GetValue()...))
-		out := &wrapperspb.BytesValue{}
-		if err := conn.Invoke(ctx, proveMethod, in, out); err != nil {
-			return err
-		}
-		b := out.GetValue()
-		if len(b) != ed25519.SignatureSize+echoSize || !ed25519.Verify(public, b[ed25519.SignatureSize:], b[:ed25519.SignatureSize]) {
-			return errors.New("the answer is not signed")
-		}
-		return nil
-	}
 	echo := y.echo()
 	return work{"bare fan-out", func(ctx context.Context, n int) error {
 		if err := echo.once(ctx, n); err != nil {
@@ -228,9 +215,29 @@ func (y *yard) fanOut(peers int) work {
 		errs := make([]error, peers)
 		var wg sync.WaitGroup
 		for i := range peers {
-			wg.Go(func() { errs[i] = one(ctx, y.conns[i]) })
+			wg.Go(func() { errs[i] = y.prove(ctx, y.conns[i]) })
 		}
 		wg.Wait()
 		return errors.Join(errs...)
 	}}
+}
+
+// exchange is one such call to a peer, without the client's echo.
+func (y *yard) exchange() work {
+	return work{"bare exchange", func(ctx context.Context, n int) error { return y.prove(ctx, y.conns[0]) }}
+}
+
+// prove signs, calls, and verifies what comes back.
+func (y *yard) prove(ctx context.Context, conn *grpc.ClientConn) error {
+	in := wrapperspb.Bytes(append(ed25519.Sign(y.key, y.payload.GetValue()), y.payload.GetValue()...))
+	out := &wrapperspb.BytesValue{}
+	if err := conn.Invoke(ctx, proveMethod, in, out); err != nil {
+		return err
+	}
+	b := out.GetValue()
+	public := y.key.Public().(ed25519.PublicKey)
+	if len(b) != ed25519.SignatureSize+echoSize || !ed25519.Verify(public, b[ed25519.SignatureSize:], b[:ed25519.SignatureSize]) {
+		return errors.New("the answer is not signed")
+	}
+	return nil
 }

@@ -74,7 +74,7 @@ func openSigner(ctx context.Context, cfg Config) (signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log key: %w", err)
 	}
-	return inHouse{signing.NewSigner(cfg.Federation, cfg.Bureau, message), logs}, nil
+	return inHouse{signing.NewSigner(cfg.Federation, cfg.Bureau, message).Batched(), logs}, nil
 }
 
 // elsewhere is a signer in a process of its own. That it is away is told as such: it is no fault of
