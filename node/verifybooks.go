@@ -25,9 +25,11 @@ import (
 var ErrRuns = errors.New("a node runs on the folder: it verifies its books itself, without --offline")
 
 // VerifyBooks reads the books of a node that does not run, also of one that refuses to start
-// because of them, and says what is wrong and where. It changes nothing in the folder: it works on
-// a copy of journal and keys in a temporary folder, which needs as much room, and removes it. The
-// node key is needed, since the bodies are sealed under it. An error means that it could not look.
+// because of them, and says what is wrong and where. Of books whose journal cannot be opened it reads
+// the log by itself: the report then counts no leaves of the journal. It changes nothing in the
+// folder: it works on a copy of journal and keys in a temporary folder, which needs as much room, and
+// removes it. The node key is needed, since the bodies are sealed under it. An error means that it
+// could not look.
 func VerifyBooks(ctx context.Context, cfg Config, now func() time.Time, progress func(leaves uint64)) (report *auditv1.VerifyReport, err error) {
 	running, err := Running(cfg.Dir)
 	if err != nil {
@@ -65,7 +67,7 @@ func examine(ctx context.Context, cfg Config, at layout, now func() time.Time, p
 	}
 	keys, err := vault.Open(vault.Config{Path: at.bookKeys(), Master: master, Label: "journal"})
 	if errors.Is(err, vault.ErrDamaged) {
-		return flawed(&auditv1.Flaw{File: "vault/" + filepath.Base(at.bookKeys()), What: err.Error()}), nil
+		return beyond(ctx, cfg, at, &auditv1.Flaw{File: "vault/" + filepath.Base(at.bookKeys()), What: err.Error()}, now, progress)
 	}
 	if err != nil {
 		return nil, err
@@ -76,26 +78,50 @@ func examine(ctx context.Context, cfg Config, at layout, now func() time.Time, p
 	})
 	var damage *journal.Damage
 	if errors.As(err, &damage) {
-		// From here on nothing leads: what comes later cannot be told from what was put there.
-		return flawed(flawOf(*damage)), nil
+		// In the journal nothing leads from here on: what comes later cannot be told from what was put there.
+		return beyond(ctx, cfg, at, flawOf(*damage), now, progress)
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	logKeys, rosters, err := believed(cfg, now)
+	tree, err := treeOf(cfg, at, now)
 	if err != nil {
 		return nil, err
 	}
-	return audit.Examine(ctx, audit.Config{
-		Dir: at.log(), Federation: cfg.Federation, Bureau: cfg.Bureau, Replica: cfg.Replica, Journal: trunk{j}, Signer: signsNothing{},
-		LogKeys: func() []signing.PublicKey { return logKeys }, Rosters: rosters, Now: now,
-	}, progress)
+	tree.Journal = trunk{j}
+	return audit.Examine(ctx, tree, progress)
 }
 
-func flawed(f *auditv1.Flaw) *auditv1.VerifyReport {
-	return &auditv1.VerifyReport{Flaws: []*auditv1.Flaw{f}}
+// treeOf is the log that lies there, without its journal.
+func treeOf(cfg Config, at layout, now func() time.Time) (audit.Config, error) {
+	logKeys, rosters, err := believed(cfg, now)
+	return audit.Config{
+		Dir: at.log(), Federation: cfg.Federation, Bureau: cfg.Bureau, Replica: cfg.Replica, Signer: signsNothing{},
+		LogKeys: func() []signing.PublicKey { return logKeys }, Rosters: rosters, Now: now,
+	}, err
 }
+
+// beyond reads what can be read though the journal cannot: the log by itself. What is wrong with the
+// journal comes first in the report, also if nothing else can be read.
+func beyond(ctx context.Context, cfg Config, at layout, first *auditv1.Flaw, now func() time.Time, progress func(uint64)) (*auditv1.VerifyReport, error) {
+	var report *auditv1.VerifyReport
+	tree, err := treeOf(cfg, at, now)
+	if err == nil {
+		report, err = audit.ExamineAlone(ctx, tree, progress)
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		report = &auditv1.VerifyReport{Flaws: []*auditv1.Flaw{{File: filepath.Base(at.log()), What: fmt.Sprintf("not read: %.400s", err.Error())}}}
+	}
+	report.Flaws = append([]*auditv1.Flaw{first}, report.GetFlaws()[:min(len(report.GetFlaws()), maxVerifyFlaws-1)]...)
+	return report, nil
+}
+
+// maxVerifyFlaws is how many flaws a report names (audit/v1, VerifyReport.flaws).
+const maxVerifyFlaws = 100
 
 // believed are the log keys under which the own checkpoints are believed: the one that lies beside
 // the node, and those that the roster names.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/entente-mesh/entente/node"
 	"github.com/entente-mesh/entente/node/dualcontrol"
+	"github.com/entente-mesh/entente/node/journal"
 	"github.com/entente-mesh/entente/pki/evidence"
 	"github.com/entente-mesh/entente/pki/identity"
 	auditv1 "github.com/entente-mesh/entente/proto/gen/entente/audit/v1"
@@ -204,6 +205,9 @@ func (a *app) auditShowCommand() *cobra.Command {
 						return err
 					}
 				}
+				if crowded(resp.GetEntries()) {
+					fmt.Fprintf(a.err, "entente: what stands under this id more than %d times is not shown in full: entente audit list shows all of it\n", journal.MaxFound)
+				}
 				return nil
 			})
 		},
@@ -211,6 +215,24 @@ func (a *app) auditShowCommand() *cobra.Command {
 	c.flags(cmd, node.AuditorClient)
 	cmd.Flags().StringVar(&id, "message-id", "", "the message's id, the same in both countries' books")
 	return cmd
+}
+
+// crowded tells whether the node may have left some entries of a message out: a bureau can have sent
+// any number of asks under one id (journal.Find).
+func crowded(entries []*auditv1.Located) bool {
+	type class struct {
+		kind      auditv1.EntryKind
+		direction auditv1.EntryDirection
+		bureau    string
+	}
+	count := map[class]int{}
+	for _, l := range entries {
+		of := class{l.GetEntry().GetKind(), l.GetEntry().GetDirection(), l.GetEntry().GetBureau()}
+		if count[of]++; count[of] > journal.MaxFound {
+			return true
+		}
+	}
+	return false
 }
 
 // messageID checks a message's id before anybody is called.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/entente-mesh/entente/node"
+	"github.com/entente-mesh/entente/pki/evidence"
 	auditv1 "github.com/entente-mesh/entente/proto/gen/entente/audit/v1"
 )
 
@@ -24,8 +26,8 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 		Long: "Verify reads journal, tree and bodies from the first byte to the last. It finds one flipped byte, one\n" +
 			"missing or reordered entry, in the journal, in the log or in the bodies.\n\n" +
 			"With --offline it reads the books of a node that does not run, also of one that refuses to start because of\n" +
-			"them. It changes nothing there: it works on a copy in a temporary folder, which needs as much room. Whoever\n" +
-			"does so needs the folder and the node key.",
+			"them. Where the journal cannot be read it says so, and reads the log by itself. It changes nothing there: it works\n" +
+			"on a copy in a temporary folder, which needs as much room. Whoever does so needs the folder and the node key.",
 		Example: "  entente audit verify --dir bel\n  entente audit verify --offline --dir bel", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			verify := a.verifyThrough
@@ -102,8 +104,8 @@ func verifyText(r *auditv1.VerifyReport) string {
 		fmt.Fprintf(&b, "%s, byte %d, leaf %d: %s\n", f.GetFile(), f.GetOffset(), f.GetIndex(), f.GetWhat())
 	}
 	if !r.GetWhole() && r.GetLeaves() == 0 {
-		// Nothing could be read past the first flaw.
-		b.WriteString("NOT WHOLE: not read beyond the flaw")
+		b.WriteString("NOT WHOLE: of the journal nothing is said beyond its first flaw")
+		b.WriteString(logText(r))
 		return b.String()
 	}
 	word := "whole"
@@ -112,4 +114,20 @@ func verifyText(r *auditv1.VerifyReport) string {
 	}
 	fmt.Fprintf(&b, "%s: %d leaves with %d entries, %d erased, %d in the tree", word, r.GetLeaves(), r.GetEntries(), r.GetErased(), r.GetIntegrated())
 	return b.String()
+}
+
+// logText says what was found in a log whose journal could not be read.
+func logText(r *auditv1.VerifyReport) string {
+	if r.GetIntegrated() == 0 {
+		return ", and no leaf of the log could be read"
+	}
+	signed := "no signed checkpoint that fits them"
+	if c, err := evidence.ParseCheckpoint(r.GetCheckpoint()); err == nil {
+		signed = fmt.Sprintf("a signed checkpoint of %d", c.Size)
+	}
+	agrees := "it agrees with itself, and a journal from a backup can be held against it"
+	if slices.ContainsFunc(r.GetFlaws(), func(f *auditv1.Flaw) bool { return strings.HasPrefix(f.GetFile(), "log/") }) {
+		agrees = "it is flawed too"
+	}
+	return fmt.Sprintf(". The log by itself lists %d leaves, with %s: %s", r.GetIntegrated(), signed, agrees)
 }

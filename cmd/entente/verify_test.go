@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,9 +22,39 @@ func flippedAt(offset int) func([]byte) []byte {
 	return func(b []byte) []byte { b[offset] ^= 0x10; return b }
 }
 
+// swappedFrames puts two frames of the journal in each other's place, with their bytes: the second and
+// the third, or any two of one length if alike is wanted, so that everything else stays where it is.
+func swappedFrames(alike bool) func([]byte) []byte {
+	return func(b []byte) []byte {
+		var at []int
+		for i := 0; i+8 < len(b); i++ {
+			if string(b[i:i+4]) == "EJF1" {
+				at = append(at, i)
+			}
+		}
+		length := func(i int) int { return int(binary.BigEndian.Uint32(b[at[i]+4:])) }
+		first, second := 1, 2
+		for i := 1; alike && i < len(at); i++ {
+			for k := i + 1; k < len(at); k++ {
+				if length(i) == length(k) {
+					first, second = i, k
+				}
+			}
+		}
+		p, q := at[first], at[second]
+		return slices.Concat(b[:p], b[q:q+length(second)], b[p+length(first):q], b[p:p+length(first)], b[q+length(second):])
+	}
+}
+
 // swapped puts the first two entries of a file of the log in each other's place.
 func swapped(b []byte) []byte {
 	return slices.Concat(b[bundleEntry:2*bundleEntry], b[:bundleEntry], b[2*bundleEntry:])
+}
+
+// swappedHashes puts the second and the third hash of a tile in each other's place.
+func swappedHashes(b []byte) []byte {
+	const size = 32
+	return slices.Concat(b[:size], b[2*size:3*size], b[size:2*size], b[3*size:])
 }
 
 // TestAuditVerifyNamesWhatIsWrong stops a node and spoils its books, one byte or entry at a time, in
@@ -60,11 +92,14 @@ func TestAuditVerifyNamesWhatIsWrong(t *testing.T) {
 		"a byte of a body":                     {segment, flippedAt(3000), `^journal/00000001\.seg, byte \d+, leaf [1-9]\d*: `, false},
 		"the journal's end":                    {segment, func(b []byte) []byte { return b[:5000] }, `^journal/00000001\.seg, byte \d+, leaf \d+: `, false},
 		"the journal's only segment":           {segment, nil, `^journal/00000001\.seg, byte 0, leaf 0: missing`, false},
+		"two frames of the journal swapped":    {segment, swappedFrames(false), `^journal/00000001\.seg, byte \d+, leaf 1: reordered`, false},
+		"two frames of one length swapped":     {segment, swappedFrames(true), `^journal/00000001\.seg, byte \d+, leaf [1-9]\d*: reordered`, false},
 		"a byte of the log's entries":          {entries, flippedAt(bundleEntry + 10), `^log/tree/tile/entries/\S+, byte 76, leaf 1: damaged`, true},
-		"two entries of the log in one order":  {entries, swapped, `^log/tree/tile/entries/\S+, byte \d+, leaf 0: damaged`, true},
+		"two entries of the log in one order":  {entries, swapped, `^log/tree/tile/entries/\S+, byte 0, leaf 0: reordered: the entry of leaf 1 stands here$`, true},
 		"the log's last entry":                 {entries, func(b []byte) []byte { return b[:len(b)-bundleEntry] }, `^log/tree/tile/entries/\S+, byte \d+, leaf [1-9]\d*: cut off`, true},
 		"the newest entries":                   {entries, nil, `^log/tree/tile/entries/\S+, byte 0, leaf 0: missing`, true},
 		"a byte of the log's hashes":           {tile, flippedAt(40), `^log/tree/tile/0/\S+, byte 40, leaf 1: damaged`, true},
+		"two hashes of the log in one order":   {tile, swappedHashes, `^log/tree/tile/0/\S+, byte 32, leaf 1: reordered: the hash of leaf 2 stands here$`, true},
 		"a byte of the newest checkpoint":      {filepath.Join("books", "log", "checkpoint"), flippedAt(30), `^log/checkpoint, byte \d+, leaf \d+: `, true},
 		"a byte of how far the tree has grown": {filepath.Join("books", "log", "tree", ".state", "treeState"), flippedAt(3), `^log/tree/\.state/treeState, byte 0, leaf \d+: damaged`, true},
 	} {
@@ -98,6 +133,11 @@ func TestAuditVerifyNamesWhatIsWrong(t *testing.T) {
 				t.Errorf("the verification has changed the folder: %v", err)
 			}
 			if !c.starts {
+				// Of the rest it is said what it is, and no more.
+				if !strings.Contains(o.stdout, "nothing is said beyond its first flaw") ||
+					!strings.Contains(o.stdout, fmt.Sprintf("The log by itself lists %d leaves, with a signed checkpoint of %d: it agrees with itself", whole.GetLeaves(), whole.GetLeaves())) {
+					t.Errorf("what else could be read is not said:\n%s", o.stdout)
+				}
 				refused := g.fails("journal", "run", "--dir", "bel")
 				if strings.Contains(refused.stderr, "EH482913") {
 					t.Errorf("it names what was asked:\n%s", refused.stderr)
@@ -110,6 +150,56 @@ func TestAuditVerifyNamesWhatIsWrong(t *testing.T) {
 			n.stop()
 		})
 	}
+}
+
+// TestAuditVerifyReadsTheLogWithoutTheJournal spoils what leads to the journal, and the log with it: both
+// are named, and neither passes for sound.
+func TestAuditVerifyReadsTheLogWithoutTheJournal(t *testing.T) {
+	t.Parallel()
+	f := newFolder(t)
+	f.do("init", "--country", "BEL", "--federation", "demo.entente", "--dir", "bel")
+	node := f.up("bel")
+	f.do("enrol", "--dir", "bel", "--agency", "bureau", "--role", "auditor", "--name", "dpo", "--out", filepath.Join("bel", "clients", "auditor"))
+	f.check("bel", "--document", "EH482913", "--issuer", "BEL")
+	f.do("audit", "verify", "--dir", "bel")
+	node.stop()
+	spoil := func(file string, do func([]byte) []byte) {
+		t.Helper()
+		raw, err := os.ReadFile(f.at("bel", file))
+		if err == nil {
+			err = os.WriteFile(f.at("bel", file), do(raw), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	says := func(parts ...string) {
+		t.Helper()
+		o := f.fails("the books are not whole", "audit", "verify", "--offline", "--dir", "bel")
+		for _, part := range parts {
+			if !regexp.MustCompile("(?m)" + part).MatchString(o.stdout) {
+				t.Errorf("it does not say %s:\n%s", part, o.stdout)
+			}
+		}
+	}
+	keys := filepath.Join("vault", "journal.keys")
+	spoil(keys, flippedAt(40))
+	says(`^vault/journal\.keys, byte 0, leaf 0: `, `^NOT WHOLE: .*by itself lists [1-9]\d* leaves, with a signed checkpoint of [1-9]\d*: it agrees with itself`)
+	spoil(newest(t, f.at("bel"), filepath.Join("books", "log", "tree", "tile", "0", "000.p")), swappedHashes)
+	says(`^vault/journal\.keys, `, `^log/tree/tile/0/\S+, byte 32, leaf 1: reordered`, `^NOT WHOLE: .*: it is flawed too$`)
+	report := jsonInto(t, f.fails("the books are not whole", "audit", "verify", "--offline", "--dir", "bel", "--json").stdout, &auditv1.VerifyReport{})
+	if report.GetWhole() || report.GetLeaves() != 0 || report.GetEntries() != 0 || report.GetIntegrated() == 0 || len(report.GetCheckpoint()) == 0 {
+		t.Errorf("%v", report)
+	}
+	// Neither can the log be read: the first flaw is said all the same.
+	if err := os.RemoveAll(f.at("bel", "books", "log")); err != nil {
+		t.Fatal(err)
+	}
+	says(`^vault/journal\.keys, `, `^log/`, `^NOT WHOLE: .*no leaf of the log could be read$`)
+	if err := os.Remove(f.at("bel", "keys", "log.key")); err != nil {
+		t.Fatal(err)
+	}
+	says(`^vault/journal\.keys, `, `^log, byte 0, leaf 0: not read: log key: `, `^NOT WHOLE: .*no leaf of the log could be read$`)
 }
 
 // newest is the file in a folder of partial files that holds the most.

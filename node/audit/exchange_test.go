@@ -169,3 +169,40 @@ func TestAnErasedAskLeavesTheOtherUnderItsID(t *testing.T) {
 	s.book(evidencetest.Answer, evidencetest.Out, esp, s.at, told)
 	s.proves(esp, theirs, told)
 }
+
+// TestAStormUnderAnIDHidesNoExchange has BGR send hundreds of asks under the id of the one that BEL
+// answers, before and after it, and ESP under the same id too.
+func TestAStormUnderAnIDHidesNoExchange(t *testing.T) {
+	s := newStage(t)
+	storm := func(peer identity.Bureau) {
+		var all []journal.Passage
+		for i := range 3 * journal.MaxFound {
+			about := s.f.Countries[peer].Ask(t, bel, s.id, s.at.Add(-time.Duration(i)*time.Second), nil)
+			all = append(all, journal.Passage{Entry: entry(evidencetest.Ask, evidencetest.In, peer, s.id, s.at), Evidence: about})
+		}
+		if err := s.j.Record(t.Context(), all...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask, answer := s.asks(bgr, s.at)
+	storm(esp)
+	storm(bgr)
+	s.book(evidencetest.Ask, evidencetest.In, bgr, s.at, ask)
+	s.book(evidencetest.Answer, evidencetest.Out, bgr, s.at, answer)
+	storm(bgr)
+	storm(esp)
+	s.proves(bgr, ask, answer)
+	for _, peer := range []identity.Bureau{bgr, esp} {
+		if proofs, err := s.ProofsFor(t.Context(), peer, s.id); err != nil || len(proofs) != 8 {
+			t.Errorf("%s is given %d proofs: %v", peer, len(proofs), err)
+		}
+	}
+
+	// Nor that of an ask of BEL's own under the id.
+	ours := s.f.Countries[bel].Ask(t, esp, s.id, s.at, nil)
+	told := s.f.Countries[esp].Answer(t, ours, bel, s.id, s.at, nil)
+	s.book(evidencetest.Ask, evidencetest.Out, esp, s.at, ours)
+	storm(esp)
+	s.book(evidencetest.Answer, evidencetest.In, esp, s.at, told)
+	s.proves(bel, ours, told)
+}

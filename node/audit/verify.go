@@ -46,7 +46,7 @@ func (l *Log) Verify(ctx context.Context, progress func(leaves uint64)) (*auditv
 	if err != nil {
 		return nil, fmt.Errorf("audit: verify journal: %w", err)
 	}
-	v := &verification{log: l, ctx: ctx, flaws: check.Flaws, root: ranges().NewEmptyRange(0)}
+	v := &verification{log: l, ctx: ctx, against: theJournal, flaws: check.Flaws, root: ranges().NewEmptyRange(0)}
 	if late != nil {
 		v.flaw(treeFolder, 0, l.size.Load(), "not in the tree, or not signed, since %s", l.config.Wait)
 	}
@@ -65,15 +65,20 @@ func (l *Log) Verify(ctx context.Context, progress func(leaves uint64)) (*auditv
 
 // verification is one reading of the tree.
 type verification struct {
-	log    *Log
-	ctx    context.Context
-	flaws  []*auditv1.Flaw
-	size   uint64         // of the tree when the reading began
-	signed *published     // the checkpoint then
-	root   *compact.Range // over the journal's leaves, for the signed root
-	levels []level        // the tiles as the journal makes them
-	dir    string
+	log *Log
+	ctx context.Context
+	// against is what the tree is compared with, as flaws call it.
+	against string
+	flaws   []*auditv1.Flaw
+	size    uint64         // of the tree when the reading began
+	signed  *published     // the checkpoint then
+	root    *compact.Range // over the journal's leaves, for the signed root
+	levels  []level        // the tiles as the journal makes them
+	dir     string
 }
+
+// theJournal is what a tree is compared with, where that can be read.
+const theJournal = "the journal"
 
 // level is the newest tile of a level, as far as it is known.
 type level struct {
@@ -97,7 +102,7 @@ func (v *verification) tree(progress func(uint64)) error {
 		leaves, err := readLeaves(v.log.config.Journal, first, int(min(batch, v.size-first)))
 		if err != nil {
 			// Said by the journal's own check; the tree cannot be compared with what is not there.
-			v.flaw(treeFolder, 0, first, "not compared: the journal's leaves cannot be read")
+			v.flaw(treeFolder, 0, first, "not compared: the leaves of %s cannot be read", v.against)
 			return nil
 		}
 		for i := 0; i < len(leaves); i += layout.EntryBundleWidth {
@@ -164,7 +169,7 @@ func (v *verification) leaf(index uint64, hash []byte) error {
 		return err
 	}
 	if index+1 == v.signed.Size && rootOf(v.root) != v.signed.Root {
-		v.flaw(checkpointFile, 0, index, "the signed root of %d leaves is not that of the journal: a leaf was changed, dropped or moved", v.signed.Size)
+		v.flaw(checkpointFile, 0, index, "the signed root of %d leaves is not that of %s: a leaf was changed, dropped or moved", v.signed.Size, v.against)
 	}
 	return nil
 }
@@ -261,7 +266,26 @@ func (v *verification) compare(name string, want []byte, size int, first, per ui
 		v.flaw(file, uint64(at), index, "cut off: %d bytes, %d are expected", len(got), len(want))
 		return
 	}
-	v.flaw(file, uint64(at), index, "damaged: the %s is not what the journal has", kind)
+	begins := at / size * size
+	if i := stands(got, want, begins, size); i >= 0 {
+		v.flaw(file, uint64(begins), index, "reordered: the %s of leaf %d stands here", kind, first+uint64(i)*per)
+		return
+	}
+	v.flaw(file, uint64(at), index, "damaged: the %s is not what %s has", kind, v.against)
+}
+
+// stands says which of the entries that a file must have, by its place, stands at an offset of one that
+// differs there; -1 if none does.
+func stands(got, want []byte, offset, size int) int {
+	if len(got) < offset+size {
+		return -1
+	}
+	for i := 0; (i+1)*size <= len(want); i++ {
+		if bytes.Equal(want[i*size:(i+1)*size], got[offset:offset+size]) {
+			return i
+		}
+	}
+	return -1
 }
 
 // differs is the offset of the first byte in which two files differ.

@@ -33,6 +33,7 @@ import (
 	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/federation/policy"
 	"github.com/entente-mesh/entente/pki/identity"
+	"github.com/entente-mesh/entente/pki/mtls"
 	adminv1 "github.com/entente-mesh/entente/proto/gen/entente/admin/v1"
 )
 
@@ -330,7 +331,8 @@ func (d *Desk) Refuse(ctx context.Context, who identity.Identity, id string, boo
 }
 
 // List returns the acts that wait for a second person, or to be done now that they are approved,
-// oldest first.
+// oldest first. What an act is for may name somebody's case: its words are for who wants it and for
+// who may approve it. Whoever else calls, or calls without a certificate, sees that there is one.
 func (d *Desk) List(ctx context.Context) ([]*adminv1.Act, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -338,10 +340,29 @@ func (d *Desk) List(ctx context.Context) ([]*adminv1.Act, error) {
 		return nil, err
 	}
 	all := make([]*adminv1.Act, 0, len(d.acts))
+	reader, known := mtls.FromContext(ctx)
+	may := map[string]bool{} // policy is asked once for each operation
 	for _, id := range d.ids(func(act) bool { return true }) {
-		all = append(all, d.acts[id].message())
+		a := d.acts[id]
+		if _, asked := may[a.Operation]; !asked {
+			may[a.Operation] = known && d.mayApprove(ctx, reader, a.Operation)
+		}
+		m := a.message()
+		if !may[a.Operation] && !(known && a.Wanted.SPIFFEID == reader.String()) {
+			m.Summary = Withheld
+		}
+		all = append(all, m)
 	}
 	return all, nil
+}
+
+// Withheld stands in a list where the words of an act stand, for who may not approve it.
+const Withheld = "(what it is for is shown to those who may approve it)"
+
+// mayApprove tells whether somebody may be the second person of an operation, if it is not their own
+// act. A system is no person.
+func (d *Desk) mayApprove(ctx context.Context, who identity.Identity, operation string) bool {
+	return who.Role != identity.RoleSystem && d.cfg.May(ctx, who, operation)
 }
 
 // Waiting is how many acts wait for a second person now.

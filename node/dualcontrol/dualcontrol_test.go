@@ -209,7 +209,7 @@ func TestTwoOfficersEraseARecordOnce(t *testing.T) {
 	if again := h.waits(h.anna, erase, "record 1"); again != id {
 		t.Errorf("wanted again, it is another act: %s", again)
 	}
-	list, err := h.List(t.Context())
+	list, err := h.List(h.bert.calls(t.Context()))
 	if err != nil || len(list) != 1 || list[0].GetActId() != id || list[0].GetOperation() != erase || list[0].GetWantedBy() != h.anna.id.String() ||
 		list[0].GetSummary() != "erase a record" || list[0].GetApprovedBy() != "" || list[0].GetExpiresAt().AsTime() != h.now.Add(15*time.Minute) || h.Waiting() != 1 {
 		t.Errorf("waits: %v, %v", list, err)
@@ -271,6 +271,66 @@ func TestWhoApprovesMayDoItToo(t *testing.T) {
 	h.waits(h.anna, erase, "record 1")
 	h.revoked = nil
 	h.passes(h.anna, erase, "record 1", h.bert)
+}
+
+// TestWhatAnActIsForIsToldToWhoMayApproveIt: the reason of an unmasking may name a person's case.
+func TestWhatAnActIsForIsToldToWhoMayApproveIt(t *testing.T) {
+	h := belgium(t)
+	const why = "unmask o-x: complaint of A. Peeters"
+	if _, err := h.Need(h.auditor.calls(t.Context()), h.auditor.id, unmask, []byte("o-x"), why); err == nil {
+		t.Fatal("one auditor sufficed")
+	}
+	h.waits(h.anna, erase, "record 1")
+	dora, erik := card(t, who(identity.RoleAuditor, "dora"), nil), card(t, who(identity.RoleAuditor, "erik"), nil)
+	h.revoked = []string{"erik"}
+	for name, c := range map[string]struct {
+		ctx             context.Context
+		unmasks, erases bool
+	}{
+		"who wants it":                  {h.auditor.calls(t.Context()), true, false},
+		"another auditor":               {dora.calls(t.Context()), true, false},
+		"an auditor who was revoked":    {erik.calls(t.Context()), false, false},
+		"a records officer":             {h.bert.calls(t.Context()), false, true},
+		"who wants the other":           {h.anna.calls(t.Context()), false, true},
+		"an operator":                   {card(t, who(identity.RoleOperator, "olga"), nil).calls(t.Context()), false, false},
+		"a system, which approves none": {card(t, who(identity.RoleSystem, "robot"), nil).calls(t.Context()), false, false},
+		"nobody":                        {t.Context(), false, false},
+	} {
+		list, err := h.List(c.ctx)
+		if err != nil || len(list) != 2 {
+			t.Fatalf("%s: %v, %v", name, list, err)
+		}
+		for _, a := range list {
+			want := dualcontrol.Withheld
+			switch {
+			case a.GetOperation() == unmask && c.unmasks:
+				want = why
+			case a.GetOperation() == erase && c.erases:
+				want = "erase a record"
+			}
+			if a.GetSummary() != want || a.GetActId() == "" || a.GetWantedBy() == "" {
+				t.Errorf("%s reads %v", name, a)
+			}
+		}
+	}
+	// Once the act is approved it is the same.
+	list, err := h.List(dora.calls(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range list {
+		if a.GetOperation() == unmask {
+			h.approves(dora, a.GetActId())
+		}
+	}
+	if list, err = h.List(h.bert.calls(t.Context())); err != nil || len(list) != 2 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	for _, a := range list {
+		if strings.Contains(a.GetSummary(), "Peeters") {
+			t.Errorf("after the approval a records officer reads %v", a)
+		}
+	}
 }
 
 func TestWhoCallsIsKnownByTheirCertificate(t *testing.T) {
@@ -484,7 +544,7 @@ func TestSummariesAreBounded(t *testing.T) {
 	h := belgium(t)
 	_, err := h.Need(h.anna.calls(t.Context()), h.anna.id, erase, []byte("x"), strings.Repeat("é", 400)+"\xff")
 	h.is("wanted", err, codes.FailedPrecondition, fault.SecondPersonNeeded)
-	list, err := h.List(t.Context())
+	list, err := h.List(h.bert.calls(t.Context()))
 	if err != nil || len(list) != 1 {
 		t.Fatal(list, err)
 	}

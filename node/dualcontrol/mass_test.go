@@ -66,7 +66,7 @@ func TestASplitMassIsAMass(t *testing.T) {
 	// With a second person it passes, and takes nothing from what remains of the day.
 	_, err := h.masses(h.anna, mass(brings, 1, "one more"))
 	id := fault.Value(err, fault.ActIDKey)
-	list, lerr := h.List(t.Context())
+	list, lerr := h.List(h.bert.calls(t.Context()))
 	if lerr != nil || !strings.Contains(list[0].GetSummary(), "some records; after 999 by the same person within 24 hours") {
 		t.Errorf("the second person sees %v, %v", list, lerr)
 	}
@@ -161,7 +161,7 @@ func TestASummaryCannotCommandAScreen(t *testing.T) {
 	if _, err := h.Need(h.anna.calls(t.Context()), h.anna.id, erase, []byte("x"), "erase a\x1b[2K\rbuy\u202e b\nwanted by bert\u2028\u0085\u009b31m"); err == nil {
 		t.Fatal("passed")
 	}
-	list, err := h.List(t.Context())
+	list, err := h.List(h.bert.calls(t.Context()))
 	if err != nil || len(list) != 1 || list[0].GetSummary() != "erase a\ufffd[2K\ufffdbuy\ufffd b\ufffdwanted by bert\ufffd\ufffd\ufffd31m" {
 		t.Errorf("%q, %v", list, err)
 	}

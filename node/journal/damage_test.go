@@ -252,6 +252,9 @@ func TestFramesMoved(t *testing.T) {
 			if !errors.As(err, &d) || d.File != "00000001.seg" {
 				t.Errorf("Open: %v", err)
 			}
+			if strings.HasSuffix(name, "swapped") && (d.What != journal.Reordered || d.Index != c.index) {
+				t.Errorf("Open says of %s: %v", name, err)
+			}
 		})
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"sort"
 	"time"
 
-	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/entente-mesh/entente/node/disk"
@@ -237,109 +236,6 @@ func (r *reader) located(s *segment, f *frame, place int) (Located, *body, error
 		l.EvidenceErased = !l.Evidence
 	}
 	return l, b, nil
-}
-
-// Find returns the passages of a message, oldest first. Of those whose entries were erased it finds
-// the ones with a leaf of their own.
-func (j *Journal) Find(ctx context.Context, messageID string) ([]Located, error) {
-	id, err := uuid.Parse(messageID)
-	if err != nil {
-		return nil, fmt.Errorf("journal: find: %w: message id: give a UUID", ErrInvalid)
-	}
-	return j.find(ctx, j.marks.message(id), func(l *Located, _ *body) bool {
-		return l.Entry.GetMessageId() == id.String()
-	}, &id)
-}
-
-// FindOfficer returns the passages that were recorded under an officer's pseudonym and whose
-// entries were not erased, oldest first.
-func (j *Journal) FindOfficer(ctx context.Context, pseudonym string) ([]Located, error) {
-	m := j.marks.officer(pseudonym)
-	return j.find(ctx, m, func(_ *Located, b *body) bool { return b.officer == m }, nil)
-}
-
-// FindQuotes returns the passages whose evidence quotes a record and whose entries were not erased,
-// oldest first.
-func (j *Journal) FindQuotes(ctx context.Context, owner, recordID string) ([]Located, error) {
-	m := j.marks.quote(owner, recordID)
-	return j.find(ctx, m, func(_ *Located, b *body) bool { return slices.Contains(b.quotes, m) }, nil)
-}
-
-// find returns what stands under a mark and is it. In segments without bodies it looks for leaves
-// with a message id, if one is given.
-func (j *Journal) find(ctx context.Context, m mark, is func(*Located, *body) bool, id *uuid.UUID) (found []Located, err error) {
-	err = j.retry(func(list []*segment) error {
-		found = nil
-		for _, s := range list {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if s.dead {
-				if id != nil {
-					err = j.findLeaf(ctx, s, *id, &found)
-				}
-			} else {
-				err = j.findIn(s, m, is, &found)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("journal: find: %w", err)
-	}
-	return found, nil
-}
-
-func (j *Journal) findIn(s *segment, m mark, is func(*Located, *body) bool, found *[]Located) error {
-	postings, err := j.lookUp(s, m)
-	if err != nil || len(postings) == 0 {
-		return err
-	}
-	r, err := j.open(s)
-	if err != nil {
-		return err
-	}
-	defer r.close()
-	for i, p := range postings {
-		if i > 0 && p == postings[i-1] {
-			continue // two quotes of one record
-		}
-		f, err := r.frame(int64(p.frame))
-		if err != nil {
-			return r.damage(int64(p.frame), s.first, err)
-		}
-		if int(p.place) >= len(f.passages) {
-			return &Damage{indexName(s.number), 0, f.index, IndexDamaged, "it names a passage that there is not"}
-		}
-		l, b, err := r.located(s, &f, int(p.place))
-		if err != nil {
-			return err
-		}
-		if b != nil && is(&l, b) {
-			*found = append(*found, l)
-		}
-	}
-	return nil
-}
-
-// findLeaf looks for the leaves of a message in a segment without bodies.
-func (j *Journal) findLeaf(ctx context.Context, s *segment, id uuid.UUID, found *[]Located) error {
-	return j.frames(s, s.first, func(r *reader, f *frame) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if [16]byte(f.leaf[16:32]) != id || len(f.passages) != 1 {
-			return nil
-		}
-		l, _, err := r.located(s, f, 0)
-		if err == nil && !local(l.Leaf.Kind) {
-			*found = append(*found, l)
-		}
-		return err
-	})
 }
 
 // Scan calls do with the passages from since on and before until, in the journal's order. A zero

@@ -303,7 +303,7 @@ func (r *reader) walkGroup(next uint64, last hash, at int64, do func(f *frame) e
 		return r.damage(at, next, err)
 	}
 	if g.first != next {
-		return &Damage{r.name, at, next, order(g.first, next), fmt.Sprintf("a group begins with leaf %d", g.first)}
+		return r.misplaced(at, g.first, next, fmt.Sprintf("a group begins with leaf %d", g.first))
 	}
 	at += groupHeadSize
 	written := int64(groupHeadSize + groupEndSize)
@@ -313,7 +313,7 @@ func (r *reader) walkGroup(next uint64, last hash, at int64, do func(f *frame) e
 			return r.damage(at, next, err)
 		}
 		if f.index != next {
-			return &Damage{r.name, at, next, order(f.index, next), fmt.Sprintf("leaf %d stands here", f.index)}
+			return r.misplaced(at, f.index, next, fmt.Sprintf("leaf %d stands here", f.index))
 		}
 		if last != (hash{}) && follow(last, f.hashed) != f.hash {
 			return &Damage{r.name, at, next, Damaged, "the frame does not follow from the one before"}
