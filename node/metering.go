@@ -83,7 +83,7 @@ func (n *Node) serveMetrics(ctx context.Context) (err error) {
 	return nil
 }
 
-// timedBooks tell how long a commit takes. It implements gate.Books.
+// timedBooks tell how long a commit takes, and let others work meanwhile. It implements gate.Books.
 type timedBooks struct {
 	gate.Books
 	n *Node
@@ -92,12 +92,14 @@ type timedBooks struct {
 // Record implements gate.Books.
 func (t timedBooks) Record(ctx context.Context, passages ...journal.Passage) error {
 	defer t.timed(time.Now())
+	defer limits.AsideForBooks(ctx)()
 	return t.n.watched(t.Books.Record(ctx, passages...))
 }
 
 // RecordAnswered implements gate.Books.
 func (t timedBooks) RecordAnswered(ctx context.Context, m journal.Memory, passages ...journal.Passage) error {
 	defer t.timed(time.Now())
+	limits.AsideForBooks(ctx) // for good: nothing is left to do but to send the answer
 	return t.n.watched(t.Books.RecordAnswered(ctx, m, passages...))
 }
 

@@ -116,8 +116,9 @@ func (r *retention) look(ctx context.Context) {
 	}
 	r.tried = now
 	for _, a := range r.alarms() {
-		if a.GetKind() == adminv1.AlarmKind_ALARM_KIND_CLOCK {
-			r.log.WarnContext(ctx, "nothing in the books is erased by age while an alarm CLOCK is open")
+		// Of another bureau's clock nothing follows here: a neighbour must not decide what is kept.
+		if a.GetKind() == adminv1.AlarmKind_ALARM_KIND_CLOCK && a.GetSubject() == "" {
+			r.log.WarnContext(ctx, "nothing in the books is erased by age while an alarm CLOCK about the own clock is open")
 			return
 		}
 	}

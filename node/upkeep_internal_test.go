@@ -95,6 +95,12 @@ func TestRetentionBelievesNoJump(t *testing.T) {
 		r.look(t.Context())
 		now = now.Add(time.Hour)
 	}
+	d.raise(t.Context(), adminv1.AlarmKind_ALARM_KIND_CLOCK, "ESP", "its clock differs", "")
+	now = now.Add(24 * time.Hour)
+	if r.look(t.Context()); len(before) != 4 {
+		t.Error("nothing is erased by age because another bureau's clock is wrong")
+	}
+	before, d.open = before[:3], nil
 	if len(before) != 3 || !before[2].Equal(start.AddDate(0, 0, 2-1095)) || len(d.open) > 0 {
 		t.Fatalf("in three days: %v, %v", before, d.open)
 	}

@@ -142,12 +142,12 @@ func (s *Server) identify() link {
 
 func (s *Server) limit() link {
 	rules := table()
-	enter := func(ctx context.Context, method string) (leave func(), err error) {
+	admit := func(ctx context.Context, method string) (within context.Context, leave func(), err error) {
 		if s.cfg.Limiter == nil {
-			return func() {}, nil
+			return ctx, func() {}, nil
 		}
 		from, _ := Caller(ctx)
-		return s.cfg.Limiter.Enter(ctx, from, method)
+		return s.cfg.Limiter.Admit(ctx, from, method)
 	}
 	small := func(method string, req any) error {
 		m, ok := req.(proto.Message)
@@ -161,15 +161,15 @@ func (s *Server) limit() link {
 			if err := small(info.FullMethod, req); err != nil {
 				return nil, err
 			}
-			leave, err := enter(ctx, info.FullMethod)
+			within, leave, err := admit(ctx, info.FullMethod)
 			if err != nil {
 				return nil, err
 			}
 			defer leave()
-			return next(ctx, req)
+			return next(within, req)
 		},
 		stream: func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-			leave, err := enter(stream.Context(), info.FullMethod)
+			_, leave, err := admit(stream.Context(), info.FullMethod)
 			if err != nil {
 				return err
 			}

@@ -214,12 +214,12 @@ type quota struct {
 	inside atomic.Int32
 }
 
-func (q *quota) Enter(_ context.Context, from identity.Identity, _ string) (func(), error) {
+func (q *quota) Admit(ctx context.Context, from identity.Identity, _ string) (context.Context, func(), error) {
 	if q.left--; from.Bureau == "BEL" && q.left < 0 {
-		return nil, fault.New(codes.ResourceExhausted, fault.QuotaExceeded, "", "wait a minute")
+		return nil, nil, fault.New(codes.ResourceExhausted, fault.QuotaExceeded, "", "wait a minute")
 	}
 	q.inside.Add(1)
-	return func() { q.inside.Add(-1) }, nil
+	return ctx, func() { q.inside.Add(-1) }, nil
 }
 
 // watched notes that something was verified.

@@ -116,10 +116,10 @@ type Rosters interface {
 
 // Limiter lets calls in, as many as each bureau was granted.
 type Limiter interface {
-	// Enter waits for the caller's turn, or says that it has none: a fault, which reaches the
-	// caller. It stands before everything that costs more than itself. leave gives the place back
-	// when the call is over.
-	Enter(ctx context.Context, from identity.Identity, method string) (leave func(), err error)
+	// Admit waits for the caller's turn, or says that it has none: a fault, which reaches the
+	// caller. It stands before everything that costs more than itself. The call goes on within the
+	// context that it returns; leave gives the place back when the call is over.
+	Admit(ctx context.Context, from identity.Identity, method string) (within context.Context, leave func(), err error)
 }
 
 // Admission verifies, for every call and for every message of a stream, that the connection is

@@ -111,7 +111,7 @@ func (l *Limits) enterQuestion(ctx context.Context, a *account, fallback quota) 
 		if err != nil {
 			return nil, err
 		}
-		s.rest = l.resting()
+		s.yields, s.began = l, l.cfg.Now()
 		return s, nil
 	}
 	l.atWork()

@@ -432,6 +432,71 @@ func TestAside(t *testing.T) {
 	})
 }
 
+// TestAsideForBooks holds that others work while the books of a call are written, but for those of the
+// mesh while the own border is at work.
+func TestAsideForBooks(t *testing.T) {
+	scene(t, func(c *limits.Config) { c.MeshWorkers, c.LocalWorkers = 1, 1 }, func(t *testing.T, s *stage) {
+		enters := func(who identity.Identity, method string) bool {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			leave, err := s.Enter(ctx, who, method)
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			if err == nil {
+				leave()
+			}
+			return err == nil
+		}
+		within, leave, err := s.Admit(t.Context(), node("ESP"), askMethod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if enters(node("FRA"), askMethod) {
+			t.Error("two have the only worker")
+		}
+		limits.AsideForBooks(within) // for good
+		if !enters(node("FRA"), askMethod) {
+			t.Error("the worker was not given back")
+		}
+		leave()
+		if got := s.Loads(); got[0].Busy != 0 {
+			t.Errorf("a worker was given back twice, or not at all: %+v", got)
+		}
+
+		within, leave, err = s.Admit(t.Context(), client("border-police"), check)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := limits.AsideForBooks(within)
+		if !enters(client("customs"), check) {
+			t.Error("the border's worker was not given back")
+		}
+		back()
+		leave()
+		// The own border is at work now.
+		within, leave, err = s.Admit(t.Context(), node("ESP"), askMethod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back = limits.AsideForBooks(within)
+		if enters(node("FRA"), askMethod) {
+			t.Error("the mesh has more workers than the border leaves it")
+		}
+		back()
+		leave()
+
+		// A call that needs no worker has none to give.
+		within, leave, err = s.Admit(t.Context(), client("border-police"), adminv1.AdminService_GetStatus_FullMethodName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		limits.AsideForBooks(within)()
+		leave()
+	})
+}
+
 func TestWaitingEnds(t *testing.T) {
 	scene(t, func(c *limits.Config) { c.MeshWorkers = 1 }, func(t *testing.T, s *stage) {
 		busy, err := s.Enter(t.Context(), node("ESP"), askMethod)

@@ -196,17 +196,14 @@ func (l *Limits) borderAtWork() bool {
 	return l.cfg.Now().UnixNano()-l.checked.Load() < int64(ownBorder)
 }
 
-// resting is how long a worker of the mesh rests after a call that begins now: while the own border
+// rest is how long a worker of the mesh rests after a call that began at a time: while the own border
 // is at work, as long as the call took. One worker alone would be busy without a pause in a storm,
 // and every check would meet it, on the processor and at the disk; so every other does not.
-func (l *Limits) resting() func() time.Duration {
-	began := l.cfg.Now()
-	return func() time.Duration {
-		if !l.borderAtWork() {
-			return 0
-		}
-		return max(0, min(l.cfg.Now().Sub(began), longestRest))
+func (l *Limits) rest(began time.Time) time.Duration {
+	if !l.borderAtWork() {
+		return 0
 	}
+	return max(0, min(l.cfg.Now().Sub(began), longestRest))
 }
 
 // Load is how busy a pool of workers is.

@@ -10,8 +10,10 @@ import (
 type seat struct {
 	pool   *pool
 	onExit func() // Optional.
-	// rest is for how long the worker rests before the next call has it. Optional: not at all.
-	rest func() time.Duration
+	// yields to the own border, if it is a call of the mesh: while that is at work, the worker is not
+	// given back before the call ends, and rests then. Optional.
+	yields *Limits
+	began  time.Time
 
 	mu    sync.Mutex
 	held  bool
@@ -38,8 +40,8 @@ func (s *seat) leave() {
 
 // free gives the worker back, after its rest.
 func (s *seat) free() {
-	if s.rest != nil {
-		if d := s.rest(); d > 0 {
+	if s.yields != nil {
+		if d := s.yields.rest(s.began); d > 0 {
 			time.AfterFunc(d, s.pool.leave)
 			return
 		}
@@ -49,13 +51,23 @@ func (s *seat) free() {
 
 type seatKey struct{}
 
+// AsideForBooks is Aside while the books are written: the disk works then, and no processor does. A
+// call of the mesh keeps its worker while the own border is at work, or the border would share disk
+// and processors with as many of them as wait.
+func AsideForBooks(ctx context.Context) (back func()) {
+	if s, ok := ctx.Value(seatKey{}).(*seat); ok && s.yields != nil && s.yields.borderAtWork() {
+		return func() {}
+	}
+	return Aside(ctx)
+}
+
 // Aside gives the worker of a call back while the call waits for something that costs this node
 // nothing: another bureau's answer. back takes a worker again, before all who have not begun, and
 // must be called once. Without a worker, or with a context that Admit did not make, both do
 // nothing.
 func Aside(ctx context.Context) (back func()) {
 	s, ok := ctx.Value(seatKey{}).(*seat)
-	if !ok {
+	if !ok || s.pool == nil {
 		return func() {}
 	}
 	s.mu.Lock()
