@@ -17,7 +17,9 @@ func TestMain(m *testing.M) {
 	audit.LogTessera(slog.New(slog.DiscardHandler))
 	goleak.VerifyTestMain(m,
 		// A library of the certificate authority starts it when it is imported.
-		goleak.IgnoreAnyFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
+		goleak.IgnoreAnyFunction("github.com/golang/glog.(*fileSink).flushDaemon"),
+		// memberlist does not wait for a probe that is under way; it ends by itself, seconds later.
+		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
 }
 
 // TestACheckCrossesTheMesh is the plain story, with what the wire sees of it.
