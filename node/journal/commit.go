@@ -512,8 +512,8 @@ func (j *Journal) index(s *segment) {
 		return
 	}
 	j.change(s.number, func(now *segment) *segment {
-		if now.form != s.form || now.indexed {
-			return nil
+		if now.form != s.form || now.dead != s.dead || now.indexed {
+			return nil // what was written is of a segment that is no more
 		}
 		return &segment{header: now.header, summary: now.summary, cipher: now.cipher, dead: now.dead, indexed: true}
 	})

@@ -76,8 +76,11 @@ func (s *Store) Check(ctx context.Context, progress func(done, total uint64)) er
 		found.add(err)
 		err = nil
 	}
-	if err != nil {
+	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("store: check: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("store: check: %s cannot be read to its end: %w", s.path, err)
 	}
 	if len(found.list) > 0 {
 		return fmt.Errorf("store: check: %w, restore a backup: %w", ErrDamaged, errors.Join(found.list...))

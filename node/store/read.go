@@ -341,8 +341,16 @@ func eachOf(ctx context.Context, stmt *sql.Stmt, args []any, do func(scan scanne
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
+	scan := func(into ...any) error {
+		err := rows.Scan(into...)
+		if err != nil && ctx.Err() == nil {
+			// The schema lets no value be of another kind than is read here, or be missing.
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		return err
+	}
 	for rows.Next() {
-		if err := do(rows.Scan); err != nil {
+		if err := do(scan); err != nil {
 			return err
 		}
 	}
