@@ -65,7 +65,7 @@ func TestQuickRun(t *testing.T) {
 		"Document check at home, no hit, recorded: throughput", "Document check at home, no hit, recorded: p50", "Document check at home, no hit, recorded: p99",
 		"The same with a name, 200 persons: throughput", "The same with a name, 200 persons: p50",
 		"Ask to one bureau", "The same: p99", "The same: throughput, 64 callers, both nodes",
-		"Ask to three bureaus", "The same beside one bureau", "The same: throughput, 64 callers, four nodes",
+		"Asks answered by one node", "Ask to three bureaus", "The same beside one bureau", "The same: throughput, 64 callers, four nodes",
 		"Books on against off, document check", "Books on against off, ask to one bureau",
 		"Syncs of the books for a document check", "Syncs of the books for an ask",
 		"A withheld record against none, documents", "A withheld record against none, persons",
