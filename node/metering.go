@@ -99,7 +99,7 @@ func (t timedBooks) Record(ctx context.Context, passages ...journal.Passage) err
 // RecordAnswered implements gate.Books.
 func (t timedBooks) RecordAnswered(ctx context.Context, m journal.Memory, passages ...journal.Passage) error {
 	defer t.timed(time.Now())
-	limits.AsideForBooks(ctx) // for good: nothing is left to do but to send the answer
+	defer limits.AsideForBooks(ctx)()
 	return t.n.watched(t.Books.RecordAnswered(ctx, m, passages...))
 }
 

@@ -17,6 +17,7 @@ type pool struct {
 
 	mu      sync.Mutex
 	busy    int
+	aside   int // how many are aside for their books
 	queues  map[string]*queue
 	turns   list.List // of *queue: those in which somebody waits, next first
 	back    list.List // of *waiter: those who were aside and go on with what they began
@@ -121,6 +122,27 @@ func (p *pool) again(ctx context.Context) bool {
 		p.forget(w)
 		return false
 	}
+}
+
+// asideFor is how many may be aside for their books, for each worker that the pool has: some groups of
+// the journal's.
+const asideFor = 8
+
+// setAside counts one who goes aside for his books, unless as many as may are.
+func (p *pool) setAside() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.aside >= asideFor*p.capacity() {
+		return false
+	}
+	p.aside++
+	return true
+}
+
+func (p *pool) backFromAside() {
+	p.mu.Lock()
+	p.aside--
+	p.mu.Unlock()
 }
 
 func (p *pool) leave() {

@@ -52,13 +52,19 @@ func (s *seat) free() {
 type seatKey struct{}
 
 // AsideForBooks is Aside while the books are written: the disk works then, and no processor does. A
-// call of the mesh keeps its worker while the own border is at work, or the border would share disk
-// and processors with as many of them as wait.
+// call keeps its worker while as many as the pool lets be aside for their books are, or a disk that
+// stalls would gather them without a bound; and one of the mesh while the own border is at work, or
+// the border would share disk and processors with as many of them as wait.
 func AsideForBooks(ctx context.Context) (back func()) {
-	if s, ok := ctx.Value(seatKey{}).(*seat); ok && s.yields != nil && s.yields.borderAtWork() {
+	s, ok := ctx.Value(seatKey{}).(*seat)
+	if !ok || s.pool == nil || s.yields != nil && s.yields.borderAtWork() || !s.pool.setAside() {
 		return func() {}
 	}
-	return Aside(ctx)
+	again := Aside(ctx)
+	return func() {
+		s.pool.backFromAside()
+		again()
+	}
 }
 
 // Aside gives the worker of a call back while the call waits for something that costs this node
