@@ -127,7 +127,7 @@ func (a *app) signerSplitCommand() *cobra.Command {
 			} else if running {
 				return errors.New("the node is running, with its keys in its memory: stop it first")
 			}
-			s := service.Settings{Bureau: cfg.Bureau, Federation: cfg.Federation, Replicas: []string{cfg.Replica}, BatchAnswers: true}
+			s := service.Settings{Bureau: cfg.Bureau, Federation: cfg.Federation, Replicas: []string{cfg.Replica}}
 			if s.AllowUIDs, err = uids(users); err != nil {
 				return err
 			}

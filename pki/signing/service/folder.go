@@ -44,9 +44,6 @@ type Settings struct {
 	// AllowUIDs are the users, by number, that may connect beside the signer's own. May be given
 	// at the start instead.
 	AllowUIDs []uint32 `yaml:"allow_uids"`
-	// BatchAnswers puts answers of one moment under one signature, see signing.Signer.Batched.
-	// Default false.
-	BatchAnswers bool `yaml:"batch_answers"`
 }
 
 // maxSettings is far more than settings have.
@@ -100,8 +97,6 @@ replicas: [%s]
 # --socket and --allow-uid.
 socket: %q
 allow_uids: [%s]
-# Answers that are signed in one moment get one signature, each with a proof: faster under load.
-batch_answers: %t
 `
 
 func (s *Settings) text() []byte {
@@ -112,7 +107,7 @@ func (s *Settings) text() []byte {
 	for _, u := range s.AllowUIDs {
 		users = append(users, fmt.Sprint(u))
 	}
-	return fmt.Appendf(nil, settingsText, s.Bureau, s.Federation, strings.Join(replicas, ", "), s.Socket, strings.Join(users, ", "), s.BatchAnswers)
+	return fmt.Appendf(nil, settingsText, s.Bureau, s.Federation, strings.Join(replicas, ", "), s.Socket, strings.Join(users, ", "))
 }
 
 // OpenKeys opens the keys in a signer's folder. It refuses a folder that others may read, one
@@ -133,11 +128,7 @@ func OpenKeys(dir string, s Settings) (*signing.Signer, *signing.LogSigner, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	messages := signing.NewSigner(s.Federation, s.Bureau, message)
-	if s.BatchAnswers {
-		messages = messages.Batched()
-	}
-	return messages, logs, nil
+	return signing.NewSigner(s.Federation, s.Bureau, message).Batched(), logs, nil
 }
 
 func logConfig(dir string, s Settings) (signing.LogConfig, error) {

@@ -60,7 +60,7 @@ func TestSplit(t *testing.T) {
 	}
 
 	to := filepath.Join(t.TempDir(), "signer")
-	want := service.Settings{Bureau: "BEL", Federation: fed, Replicas: []string{"1"}, Socket: "/run/entente/signer.sock", AllowUIDs: []uint32{1001, 1002}, BatchAnswers: true}
+	want := service.Settings{Bureau: "BEL", Federation: fed, Replicas: []string{"1"}, Socket: "/run/entente/signer.sock", AllowUIDs: []uint32{1001, 1002}}
 	if err := service.Split(keys, to, want); err != nil {
 		t.Fatal(err)
 	}
