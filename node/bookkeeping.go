@@ -74,7 +74,7 @@ func (n *Node) newGate(context.Context) error {
 	}
 	n.gate = gate.New(gate.Config{
 		Self: n.cfg.Bureau, Federation: n.cfg.Federation, Policy: n.policy.Set, Books: timedBooks{books, n},
-		Limits: n.limits, Marker: limits.NewMarker(n.rest.secrets.subjects), Now: n.now, Logger: n.log,
+		Limits: n.limits, Marker: limits.NewMarker(n.rest.secrets.subjects), Budget: n.opts.Budget, Now: n.now, Logger: n.log,
 	})
 	return nil
 }

@@ -63,6 +63,9 @@ type Options struct {
 	// Exchange is how often another bureau, in turn, is asked what it was shown of the others' logs,
 	// for tests. 0: as federation/witness says. No command sets it.
 	Exchange time.Duration
+	// Budget is what one question from abroad may cost, for tests on a busy machine. Zero fields are
+	// limits.DefaultBudget's. No command sets it.
+	Budget limits.Budget
 }
 
 // Node is one bureau's node.

@@ -74,6 +74,10 @@ const (
 	// row. Together with the probe, a peer is used again within 15 s of its return.
 	firstHold = 2 * time.Second
 	maxHold   = 8 * time.Second
+	// maxOverdue is after how many answers in a row that a question took too long the peer is spared
+	// all the same: one such answer is of one hard question, and must not cut the peer off for
+	// everybody; nothing but such answers is of a peer whose data does not come.
+	maxOverdue = 3
 	// redialGrace is how long a new call waits for the one attempt that is made at once after a
 	// working connection broke: a peer that merely closed it (a new roster, an update) is back in
 	// milliseconds, and must not be missing from the answers that fall between.
@@ -109,6 +113,8 @@ func (p *peer) try(ctx context.Context, s *session, call func(context.Context, g
 		p.answered(s)
 	case broken(ctx, err):
 		p.tripBroken(s, err)
+	case overdue(ctx, err):
+		p.tellOverdue(s)
 	case timedOut(ctx, err):
 		if p.cfg.Now().Sub(began) >= patienceFloor {
 			p.tripSlow(s, errors.New("a call was not answered in time"))
@@ -129,6 +135,12 @@ func broken(ctx context.Context, err error) bool {
 	}
 	_, spoke := fault.ReasonOf(err)
 	return !spoke
+}
+
+// overdue reports whether the peer's program itself gave the call up, which had time left.
+func overdue(ctx context.Context, err error) bool {
+	_, spoke := fault.ReasonOf(err)
+	return spoke && ctx.Err() == nil && status.Code(err) == codes.DeadlineExceeded
 }
 
 // timedOut reports whether the caller's own deadline passed. A caller that goes away by itself
@@ -234,7 +246,19 @@ func (p *peer) tripSlow(s *session, cause error) {
 	}
 	p.heldUntil = p.cfg.Now().Add(min(firstHold<<min(p.slowInARow, 4), maxHold))
 	p.slowInARow++
+	p.overdueInARow = 0
 	p.open(s, cause)
+}
+
+// tellOverdue counts an answer that a question took too long.
+func (p *peer) tellOverdue(s *session) {
+	p.mu.Lock()
+	p.overdueInARow++
+	often := p.overdueInARow >= maxOverdue
+	p.mu.Unlock()
+	if often {
+		p.tripSlow(s, errors.New("the peer answers that it takes too long, call after call"))
+	}
 }
 
 // open ends the session: calls that are under way in it come to their own end. p.mu is held.
@@ -259,7 +283,7 @@ func (p *peer) answered(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.session == s {
-		p.slowInARow = 0
+		p.slowInARow, p.overdueInARow = 0, 0
 	}
 }
 

@@ -57,6 +57,8 @@ type peer struct {
 
 	heldUntil  time.Time // the breaker stays open until then
 	slowInARow int
+	// overdueInARow counts the answers that a question took too long, since one that did not.
+	overdueInARow int
 
 	offer        *queryv1.Offer
 	offerExpires time.Time // by our clock

@@ -17,6 +17,7 @@ import (
 
 	"github.com/entente-mesh/entente/federation/policy"
 	"github.com/entente-mesh/entente/node"
+	"github.com/entente-mesh/entente/node/limits"
 	"github.com/entente-mesh/entente/node/policies"
 	"github.com/entente-mesh/entente/pki/identity"
 	"github.com/entente-mesh/entente/pki/mtls"
@@ -138,7 +139,8 @@ func (b *Bureau) Start() {
 
 func (b *Bureau) tryStart() error {
 	ctx := context.Background() // the node outlives the test's own context, until the clean-up
-	n, err := node.New(ctx, b.Config, node.Options{Version: "test", Now: b.Clock.Now, Logger: b.Log.logger(), Exchange: b.Exchange})
+	n, err := node.New(ctx, b.Config, node.Options{Version: "test", Now: b.Clock.Now, Logger: b.Log.logger(), Exchange: b.Exchange,
+		Budget: limits.Budget{Time: Patience}}) // as AskTimeout
 	if err != nil {
 		return err
 	}
