@@ -114,6 +114,23 @@ func TestTheFirstRosterIsTheOperators(t *testing.T) {
 	}
 }
 
+// TestRostersInARowTravel installs versions at one node faster than the others fetch them: what is
+// announced while an earlier one is being fetched is not forgotten.
+func TestRostersInARowTravel(t *testing.T) {
+	m := nodetest.Found(t, "BEL", "ESP", "BGR")
+	m.WaitConnected()
+	bel := m.Bureau("BEL")
+	const last = 24
+	for range last - 1 {
+		if err := bel.Install(m.Sign(m.Next(bel.Book().Current()), m.Bureaus()...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, b := range m.Bureaus() {
+		m.Eventually(string(b.ID)+" has the newest roster", func() bool { return b.RosterVersion() == last })
+	}
+}
+
 // TestANewerRosterTravels installs versions at one node alone.
 func TestANewerRosterTravels(t *testing.T) {
 	m := nodetest.Found(t, "BEL", "ESP", "BGR", "LBN")

@@ -107,6 +107,7 @@ type Node struct {
 
 	background sync.WaitGroup
 	end        context.CancelFunc // ends the background
+	ending     <-chan struct{}    // closed when it is to end
 	started    atomic.Bool
 	stopOnce   sync.Once
 	stopped    error
@@ -167,7 +168,7 @@ func (n *Node) openPKI(ctx context.Context) error {
 	if n.book, err = roster.OpenBook(n.layout.roster(), n.cfg.Federation, n.cfg.Bureau, n.now); err != nil {
 		return fmt.Errorf("roster: %w", err)
 	}
-	n.rosters = newRosters(n.book, n.log, n.now)
+	n.rosters = newRosters(n.book, n.log)
 	n.verifier = signing.NewVerifier(n.cfg.Federation, n.book, n.now)
 	n.connections = &mtls.Connections{}
 	// A node that was off for longer than its leaf's life helps itself before it serves.
@@ -313,7 +314,7 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	// The background must outlive the caller's context: Stop ends it, in order.
 	background, end := context.WithCancel(context.WithoutCancel(ctx))
-	n.end = end
+	n.end, n.ending = end, background.Done()
 	n.syncPeers()
 	n.run(func() { _ = n.renewer().Run(background) })
 	n.run(func() { n.followRoster(background) })

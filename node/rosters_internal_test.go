@@ -1,41 +1,90 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/entente-mesh/entente/federation/peers"
 	"github.com/entente-mesh/entente/pki/roster"
-	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 )
 
-// A bureau that announces a newer roster over and over, and does not come up with one, makes this
-// node ask it once, and again only after a pause. It does not keep others from being asked.
-func TestAnnouncedRostersAreFetchedOneAtATime(t *testing.T) {
-	now := time.Date(2026, 6, 1, 8, 0, 0, 0, time.UTC)
-	clock := func() time.Time { return now }
-	book, err := roster.OpenBook(t.TempDir(), "demo.entente", "BEL", clock)
+// followed is a node without a roster: everything that is announced is newer, and nothing comes.
+func followed(t *testing.T) *rosters {
+	t.Helper()
+	book, err := roster.OpenBook(t.TempDir(), "demo.entente", "BEL", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRosters(book, slog.New(slog.DiscardHandler), clock)
-	newer := &queryv1.Offer{RosterVersion: 1 << 63}
-	if !r.wanted("ESP", newer) {
-		t.Fatal("a newer roster is not asked for")
-	}
-	for range 1000 {
-		if r.wanted("ESP", newer) {
-			t.Fatal("asked again while the first fetch may be under way")
+	return newRosters(book, slog.New(slog.DiscardHandler))
+}
+
+// A bureau that announces a newer roster over and over, and does not come up with one, is asked by
+// one at a time, and less and less often. It does not keep others from being asked.
+func TestWhoAnnouncesWhatItHasNotIsAskedLessAndLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := followed(t)
+		if !r.announce("ESP", 1<<63) {
+			t.Fatal("a newer roster is not followed")
 		}
-	}
-	if !r.wanted("BGR", newer) {
-		t.Error("another bureau is not asked")
-	}
-	now = now.Add(fetchTimeout + fetchPause)
-	if !r.wanted("ESP", newer) {
-		t.Error("not asked again after the pause")
-	}
-	if r.wanted("LBN", &queryv1.Offer{RosterVersion: 0}) {
-		t.Error("an older roster is asked for")
-	}
+		end, asked := make(chan struct{}), 0
+		go r.follow(end, "ESP", func(context.Context) error {
+			asked++
+			return errors.New("it has none")
+		})
+		for range time.Hour / time.Second {
+			time.Sleep(time.Second)
+			if r.announce("ESP", 1<<63) {
+				t.Fatal("followed by a second one")
+			}
+		}
+		synctest.Wait()
+		if asked < 60 || asked > 70 {
+			t.Errorf("asked %d times in an hour, want about once a minute", asked)
+		}
+		if !r.announce("BGR", 2) {
+			t.Error("another bureau is not followed")
+		}
+		if r.announce("LBN", 0) {
+			t.Error("an older roster is followed")
+		}
+		r.announce("ESP", 0) // it takes its word back
+		time.Sleep(maxFetchPause)
+		synctest.Wait()
+		if !r.announce("ESP", 2) {
+			t.Error("not followed after it has taken its word back")
+		}
+		close(end)
+	})
+}
+
+// What a bureau announces on its next connection is followed, also while the call on the one before
+// is still on its way to fail.
+func TestAnUnreachableBureauIsFollowedFromItsNextWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := followed(t)
+		gone := &peers.UnreachableError{Bureau: "ESP", Kind: peers.ErrUnreachable}
+		end := make(chan struct{})
+		r.announce("ESP", 2)
+		r.follow(end, "ESP", func(context.Context) error { return gone })
+		if !r.announce("ESP", 2) {
+			t.Fatal("its next word is not followed")
+		}
+		asked := 0
+		go r.follow(end, "ESP", func(context.Context) error {
+			if asked++; asked == 1 && r.announce("ESP", 3) {
+				t.Error("followed by a second one")
+			}
+			return gone
+		})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if asked != 2 {
+			t.Errorf("asked %d times, want once for each of its words", asked)
+		}
+		close(end)
+	})
 }

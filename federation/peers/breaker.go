@@ -241,29 +241,34 @@ func (p *peer) tripBroken(s *session, cause error) {
 func (p *peer) tripSlow(s *session, cause error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.session == s {
+		p.hold(s, cause)
+	}
+}
+
+// tellOverdue counts an answer that a question took too long. What a session before this one
+// answers late says nothing of this one.
+func (p *peer) tellOverdue(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.session != s {
 		return
 	}
-	p.heldUntil = p.cfg.Now().Add(min(firstHold<<min(p.slowInARow, 4), maxHold))
-	p.slowInARow++
-	p.overdueInARow = 0
-	p.open(s, cause)
+	if p.overdueInARow++; p.overdueInARow >= maxOverdue {
+		p.hold(s, errors.New("the peer answers that it takes too long, call after call"))
+	}
 }
 
-// tellOverdue counts an answer that a question took too long.
-func (p *peer) tellOverdue(s *session) {
-	p.mu.Lock()
-	p.overdueInARow++
-	often := p.overdueInARow >= maxOverdue
-	p.mu.Unlock()
-	if often {
-		p.tripSlow(s, errors.New("the peer answers that it takes too long, call after call"))
-	}
+// hold opens the breaker and holds it open. p.mu is held.
+func (p *peer) hold(s *session, cause error) {
+	p.heldUntil = p.cfg.Now().Add(min(firstHold<<min(p.slowInARow, 4), maxHold))
+	p.slowInARow++
+	p.open(s, cause)
 }
 
 // open ends the session: calls that are under way in it come to their own end. p.mu is held.
 func (p *peer) open(s *session, cause error) {
-	p.session = nil
+	p.session, p.overdueInARow = nil, 0
 	s.end()
 	p.enter(adminv1.PeerState_PEER_STATE_UNREACHABLE, describe(cause))
 }

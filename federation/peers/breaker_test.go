@@ -157,3 +157,35 @@ func TestOneHardQuestionCutsNobodyOff(t *testing.T) {
 		}
 	})
 }
+
+// TestLateOverdueAnswersAreOfTheSessionBefore holds that what was asked before the peer was cut off,
+// and is given up after it is back, does not cut it off again.
+func TestLateOverdueAnswersAreOfTheSessionBefore(t *testing.T) {
+	scene(t, func(t *testing.T, s *stage) {
+		s.bel.Sync([]peers.Member{member("ESP")})
+		overdue := fault.New(codes.DeadlineExceeded, fault.DeadlineExceeded, "", "ask for less")
+		late := make(chan struct{})
+		for range 5 {
+			go func() {
+				_ = s.bel.Do(t.Context(), "ESP", func(context.Context, grpc.ClientConnInterface) error {
+					<-late
+					return overdue
+				})
+			}()
+		}
+		synctest.Wait()
+		for range 3 {
+			_ = s.bel.Do(t.Context(), "ESP", func(context.Context, grpc.ClientConnInterface) error { return overdue })
+		}
+		wantState(t, s.bel, "ESP", unreachable)
+		time.Sleep(15 * time.Second)
+		wantState(t, s.bel, "ESP", connected)
+		close(late)
+		synctest.Wait()
+		wantState(t, s.bel, "ESP", connected)
+		for range 2 {
+			_ = s.bel.Do(t.Context(), "ESP", func(context.Context, grpc.ClientConnInterface) error { return overdue })
+		}
+		wantState(t, s.bel, "ESP", connected)
+	})
+}

@@ -70,24 +70,35 @@ func (w *Witness) look(ctx context.Context, b *watched) (due time.Duration) {
 	return b.due(w.cfg.Now())
 }
 
-// ask puts at most one question to the bureau, and says whether it did.
+// ask puts at most one question to the bureau, and says whether it did. Its checkpoint and the
+// proofs that are due take turns: an exchange that comes more often than a question may be put
+// would leave everything unproven.
 func (w *Witness) ask(ctx context.Context, b *watched) bool {
+	l, s := b.target(w.cfg.Now())
 	b.mu.Lock()
-	wanted := b.wanted
-	b.wanted = false
-	b.mu.Unlock()
-	if wanted {
-		w.fetch(ctx, b)
-		return true
+	fetch := b.wanted && (s == nil || !b.fetched)
+	if fetch {
+		b.wanted = false
 	}
-	now := w.cfg.Now()
+	b.mu.Unlock()
+	b.fetched = fetch
+	switch {
+	case fetch:
+		w.fetch(ctx, b)
+	case s != nil:
+		w.prove(ctx, b, l, s)
+	}
+	return fetch || s != nil
+}
+
+// target returns a checkpoint that is to be proven now, and its log; nil if there is none.
+func (b *watched) target(now time.Time) (*log, *seen) {
 	for _, l := range b.ordered() {
 		if s := l.target(now); s != nil {
-			w.prove(ctx, b, l, s)
-			return true
+			return l, s
 		}
 	}
-	return false
+	return nil, nil
 }
 
 // due is after how long something is to be done.

@@ -64,9 +64,23 @@ func countries(t *testing.T, play func(t *testing.T, c *trial, bel, lbn *node)) 
 // ESP shows BEL one log and LBN another, and proves to each that its own grows. Nobody gives a
 // command.
 func TestASplitViewIsFoundByItself(t *testing.T) {
-	for name, more := range map[string]uint64{"of one size": 0, "of two sizes": 23} {
+	for name, v := range map[string]struct {
+		more  uint64
+		every time.Duration
+	}{
+		"of one size":  {},
+		"of two sizes": {more: 23},
+		// The wish to hear what a bureau was shown is there again before the next question may be put.
+		"of two sizes, compared all the time": {more: 23, every: 300 * time.Millisecond},
+	} {
 		t.Run(name, func(t *testing.T) {
+			more := v.more
 			countries(t, func(t *testing.T, c *trial, bel, lbn *node) {
+				for _, n := range []*node{bel, lbn} {
+					n.exchange = v.every
+					c.restart(n)
+				}
+				c.meet(bel, lbn) // as they are now
 				one, other := c.logs["ESP"], newChronicle("ESP", "1")
 				other.key = c.esp.Log
 				lbn.lines.mu.Lock()

@@ -59,10 +59,11 @@ type watched struct {
 	snapshot   []Known
 	tells      [][]byte // what others are told of it
 
-	turn sync.Mutex // guards what follows
-	logs map[string]*log
-	odd  oddities
-	next time.Time // nothing is asked of it before
+	turn    sync.Mutex // guards what follows
+	logs    map[string]*log
+	odd     oddities
+	next    time.Time // nothing is asked of it before
+	fetched bool      // the last question was for its checkpoint
 }
 
 // recent is a checkpoint's bytes, and until when they need not be looked at again.
