@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,8 +100,20 @@ func get(ctx context.Context, conn grpc.ClientConnInterface) error {
 
 func TestConnectsAndLearnsTheOffer(t *testing.T) {
 	scene(t, func(t *testing.T, s *stage) {
+		s.bel.Close()
+		dialled := make(chan struct{})
+		s.bel = s.pool(t, func(c *peers.Config) {
+			dial := c.Dial
+			c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+				<-dialled
+				return dial(ctx, address)
+			}
+		})
 		s.bel.Sync([]peers.Member{member("BEL"), member("ESP")})
-		if _, known := s.bel.Offer("ESP"); known {
+		synctest.Wait()
+		_, known := s.bel.Offer("ESP")
+		close(dialled)
+		if known {
 			t.Fatal("ESP's offer is known before it said anything")
 		}
 		if _, err := s.bel.Ready(t.Context(), "ESP"); err != nil {
