@@ -3,8 +3,8 @@ package peers_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
