@@ -108,7 +108,10 @@ func TestAStorm(t *testing.T) {
 	slices.Sort(counts)
 	t.Logf("the storm: %d asks a second answered, %d turned away; of one bureau of %d from %d to %d were answered",
 		int(float64(all.Answered)/all.Took.Seconds()), all.TurnAway, len(bureaus), counts[0], counts[len(counts)-1])
-	if all.Answered == 0 || !testing.Short() && (counts[0] == 0 || counts[len(counts)-1] > 3*counts[0]) {
+	// Of fewer answers each, on a machine that does other things too, chance says who has how many.
+	const enough = 20
+	fair := counts[0] > 0 && counts[len(counts)-1] <= 3*counts[0]
+	if all.Answered == 0 || !testing.Short() && counts[len(counts)/2] >= enough && !fair {
 		t.Errorf("a storm of equals is not served in turn: %v", counts)
 	}
 }
