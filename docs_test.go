@@ -469,6 +469,7 @@ func TestPagesNameEveryWord(t *testing.T) {
 		"docs/agencies.md": {
 			screeningv1.Verdict(0), screeningv1.Settled(0), queryv1.Status(0), hitv1.Band(0), recordv1.Action(0),
 			recordv1.DocumentStatus(0), recordv1.Purpose(0), recordv1.DocumentType(0),
+			hitv1.TokenKind(0), hitv1.Feature(0),
 		},
 		"docs/operators.md": {adminv1.PeerState(0), adminv1.AlarmKind(0), recordv1.AudienceMode(0)},
 		"docs/audit.md":     {auditv1.EntryKind(0), auditv1.EntryDirection(0), auditv1.Decision(0)},

@@ -1,5 +1,5 @@
-// Command bench measures the house against the budgets of its design and writes the table
-// docs/benchmarks.md.
+// Command bench measures the house against the budgets of its design and writes its part of the
+// page docs/benchmarks.md.
 //
 // Every figure stands beside a yardstick that was measured in the same run and in turn with it,
 // so that a slow machine, or a busy one, slows both: what is judged is a ratio wherever that is
@@ -8,7 +8,7 @@
 //
 // One flow: five bureaus are made in a temporary folder and form a federation; then, row by row,
 // warm up, measure work and yardstick in turn for a fixed number of rounds, note the row; then
-// the table is written whole.
+// the part is written whole.
 package main
 
 import (
@@ -26,6 +26,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/entente-mesh/entente/bench/page"
 	"github.com/entente-mesh/entente/node"
 	"github.com/entente-mesh/entente/node/audit"
 )
@@ -153,10 +154,7 @@ func run(ctx context.Context, o options) (err error) {
 	if o.only != nil {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(o.out, b.report.markdown(), 0o644); err != nil {
+	if err := page.Write(o.out, page.Mesh, b.report.markdown()); err != nil {
 		return err
 	}
 	b.say("%s is written, after %s", o.out, time.Since(began).Round(time.Second))

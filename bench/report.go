@@ -3,11 +3,10 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"runtime"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/entente-mesh/entente/bench/page"
 )
 
 // row is one line of the table. An empty cell is a dash: there is no budget, or no yardstick.
@@ -28,55 +27,38 @@ func within(met bool) verdict {
 
 // report is what a run found, and where.
 type report struct {
-	quick     bool
-	scale     scale
-	began     time.Time
-	took      time.Duration
-	loadFirst string
-	loadLast  string
-	rows      []row
+	quick bool
+	scale scale
+	run   page.Run
+	rows  []row
 }
 
 func (r *report) begin(quick bool, s scale, now time.Time) {
-	r.quick, r.scale, r.began, r.loadFirst = quick, s, now, load()
+	r.quick, r.scale, r.run = quick, s, page.Begin(now)
 }
 
-func (r *report) end(now time.Time) { r.took, r.loadLast = now.Sub(r.began), load() }
+func (r *report) end(now time.Time) { r.run.End(now) }
 
 // columns are the table's.
 var columns = []string{"what", "measured", "yardstick, same run", "ratio", "budget", "met"}
 
-// markdown is the page.
+// markdown is this program's part of the page.
 func (r *report) markdown() []byte {
 	var b bytes.Buffer
-	b.WriteString("# Benchmarks\n\n")
+	b.WriteString(string(page.Mesh) + "\n\n")
 	b.WriteString("Written by `make bench` (`go run ./bench`), never by hand. Each figure stands beside a yardstick that was\n" +
 		"measured in the same run, in turn with it: a busy machine slows both, so read the ratios. The budgets are\n" +
 		"those of the design. The nodes, their clients and the yardsticks share this one machine.\n\n")
 	if r.quick {
 		b.WriteString("**This was a quick run: it shows that everything runs, and its figures say nothing.**\n\n")
 	}
-	for _, line := range [][2]string{
-		{"Date", r.began.UTC().Format("2006-01-02 15:04 MST")},
-		{"Machine", machine()},
-		{"System", runtime.GOOS + "/" + runtime.GOARCH + ", kernel " + kernel()},
-		{"Go", runtime.Version() + ", GOMAXPROCS " + strconv.Itoa(runtime.GOMAXPROCS(0))},
-		{"Load before and after", r.loadFirst + " and " + r.loadLast + " (one minute's average; above the number of cores, others worked here too)"},
-		{"Took", r.took.Round(time.Second).String()},
-	} {
-		fmt.Fprintf(&b, "- %s: %s\n", line[0], line[1])
-	}
-	fmt.Fprintf(&b, "\n| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat(" --- |", len(columns)))
+	b.Write(r.run.Facts())
+	b.WriteString("\n")
+	rows := make([][]string, 0, len(r.rows))
 	for _, row := range r.rows {
-		cells := []string{row.what, row.measured, row.yardstick, row.ratio, row.budget, string(row.met)}
-		for i, c := range cells {
-			if c == "" {
-				c = "–"
-			}
-			cells[i] = strings.ReplaceAll(c, "|", "\\|")
-		}
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
+		rows = append(rows, []string{row.what, row.measured, row.yardstick, row.ratio, row.budget, string(row.met)})
 	}
+	page.Table(&b, columns, rows)
 	fmt.Fprintf(&b, `
 What was measured:
 
@@ -134,47 +116,3 @@ func perSecond(rate float64) string {
 func times(ratio float64) string { return fmt.Sprintf("%.2f", ratio) }
 
 func over(a, b time.Duration) float64 { return float64(a) / float64(b) }
-
-// machine names processor, cores and memory, as far as the system tells.
-func machine() string {
-	parts := []string{fmt.Sprintf("%d cores", runtime.NumCPU())}
-	if model := field("/proc/cpuinfo", "model name"); model != "" {
-		parts[0] = model + ", " + parts[0]
-	}
-	if total, err := strconv.Atoi(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB")); err == nil {
-		parts = append(parts, fmt.Sprintf("%.1f GiB of memory", float64(total)/(1<<20)))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// field returns the first value of a name in one of the system's files of names and values.
-func field(path, name string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(b)) {
-		key, value, ok := strings.Cut(line, ":")
-		if ok && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
-}
-
-func kernel() string {
-	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(b))
-}
-
-func load() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	one, _, _ := strings.Cut(string(b), " ")
-	return one
-}

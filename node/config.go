@@ -248,7 +248,8 @@ signer_socket: ""
 metrics_listen: ""
 
 # The operations that need two persons: erase-record, unmask-officer, reload-policy, import-records (of
-# mass_rows rows or more), delete-record (an import that withdraws as many). Default the first two.
+# mass_rows rows or more), delete-record (an import that withdraws as many), enrol-client,
+# set-operating-point. Default the first two.
 two_persons: [erase-record, unmask-officer]
 # From how many rows on what one person imports and creates, or withdraws, within 24 hours is a mass. Default 1000.
 mass_rows: 1000

@@ -22,6 +22,8 @@ func (l layout) policies() string   { return l.at("policies") }
 func (l layout) roster() string     { return l.at("roster") }
 func (l layout) store() string      { return l.at("store", "entente.db") }
 func (l layout) spool() string      { return l.at("store", "spool") }
+func (l layout) index() string      { return l.at("store", "persons.index") }
+func (l layout) indexKeys() string  { return l.at("vault", "index.keys") }
 func (l layout) recordKeys() string { return l.at("vault", "records.keys") }
 func (l layout) bookKeys() string   { return l.at("vault", "journal.keys") }
 func (l layout) journal() string    { return l.at("books", "journal") }

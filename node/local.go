@@ -49,6 +49,7 @@ func (n *Node) newLocal(context.Context) error {
 			Policy:              n,
 			Alarms:              n.alarms,
 			Quotas:              n.limits,
+			Point:               n.point,
 			BooksStatus:         n.booksStatus,
 			Acts:                n.desk,
 			Second:              second,

@@ -47,7 +47,8 @@ func (n *Node) newMetrics(context.Context) error {
 			}
 			return count
 		},
-		Acts: func() int { return n.desk.Waiting() },
+		Acts:  func() int { return n.desk.Waiting() },
+		Point: func() *adminv1.OperatingPoint { return n.point.Show() },
 	})
 	return nil
 }

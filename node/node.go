@@ -96,6 +96,7 @@ type Node struct {
 	gate        *gate.Gate
 	importer    *records.Importer
 	holdings    *screening.Holdings
+	point       *screening.Point
 	connections *mtls.Connections
 	pool        *peers.Pool
 	members     *members.Members // nil without gossip
@@ -144,7 +145,7 @@ func New(ctx context.Context, cfg Config, opts Options) (n *Node, err error) {
 }
 
 func (n *Node) openRest(ctx context.Context) (err error) {
-	n.rest, err = openRest(ctx, n.cfg, outside{now: n.now, log: n.log, fail: n.opts.Fail})
+	n.rest, err = openRest(ctx, n.cfg, outside{now: n.now, log: n.log, fail: n.opts.Fail, version: n.opts.Version})
 	if err != nil {
 		return err
 	}
@@ -195,11 +196,15 @@ func (n *Node) renewer() *mtls.Renewer {
 
 func (n *Node) loadHoldings(ctx context.Context) error {
 	n.holdings = screening.NewHoldings(n.cfg.Bureau, n.rest.store, n.now, n.log)
+	n.holdings.SaveIn(n.rest.index, n.rest.store)
 	fitter, err := records.NewFitter(n.cfg.Bureau)
 	if err != nil {
 		return err
 	}
-	n.importer = &records.Importer{Store: n.rest.store, Fitter: fitter, IDKey: n.rest.secrets.ids, Written: n.holdings.Poke}
+	n.importer = &records.Importer{Store: n.rest.store, Fitter: fitter, IDKey: n.rest.secrets.ids, Written: n.holdings.Poke, Visible: n.holdings.Visible}
+	if n.point, err = screening.OpenPoint(ctx, n.holdings, n.rest.store); err != nil {
+		return err
+	}
 	return n.holdings.Load(ctx)
 }
 
@@ -320,6 +325,8 @@ func (n *Node) Start(ctx context.Context) error {
 	n.run(func() { n.followRoster(background) })
 	n.run(func() { n.sweepConnections(background) })
 	n.run(func() { n.holdings.Follow(background) })
+	n.run(func() { n.holdings.Upkeep(background) })
+	n.run(func() { n.point.Follow(background) })
 	n.runBooks(background)
 	if err := n.serveMetrics(background); err != nil {
 		return fmt.Errorf("metrics_listen %s: %w", n.cfg.MetricsListen, err)
@@ -415,6 +422,7 @@ func (n *Node) closeParts() error {
 		n.pool.Close()
 	}
 	n.background.Wait()
+	n.saveIndex()
 	var errs []error
 	for _, l := range []net.Listener{n.meshListener, n.localListener, n.metricsListener} {
 		if l != nil {
@@ -428,6 +436,17 @@ func (n *Node) closeParts() error {
 	}
 	errs = append(errs, n.closeBooks())
 	return errors.Join(errs...)
+}
+
+// saveIndex saves the index of persons, so that the next start is quick. Without it that takes longer,
+// and nothing else.
+func (n *Node) saveIndex() {
+	if n.end == nil {
+		return // it has not served
+	}
+	if err := n.holdings.Save(context.Background()); err != nil {
+		n.log.Warn("the index of persons is not saved: the next start reads all records", slog.Any("error", err))
+	}
 }
 
 // Config is the node's configuration.

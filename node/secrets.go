@@ -14,6 +14,7 @@ import (
 
 	"github.com/entente-mesh/entente/node/journal"
 	"github.com/entente-mesh/entente/node/match"
+	"github.com/entente-mesh/entente/node/screening"
 	"github.com/entente-mesh/entente/node/store"
 	"github.com/entente-mesh/entente/node/vault"
 )
@@ -63,15 +64,17 @@ type rest struct {
 	secrets    secrets
 	recordKeys *vault.Vault
 	bookKeys   *vault.Vault
+	index      *screening.Saved
 	store      *store.Store
 	journal    *journal.Journal
 }
 
 // outside is what a node's folder is opened with.
 type outside struct {
-	now  func() time.Time
-	log  *slog.Logger
-	fail func(point string) error // the journal's failpoints, for tests
+	now     func() time.Time
+	log     *slog.Logger
+	fail    func(point string) error // the journal's failpoints, for tests
+	version string                   // the program's
 }
 
 // openRest opens what lies in a node's folder, in the order in which it rests on each other.
@@ -98,6 +101,9 @@ func openRest(ctx context.Context, cfg Config, o outside) (r *rest, err error) {
 			return r, err
 		}
 	}
+	r.index = screening.NewSaved(screening.SavedConfig{
+		Path: l.index(), Keys: vault.Config{Path: l.indexKeys(), Master: master, Label: "index"}, Version: o.version, Logger: o.log,
+	})
 	if err := r.openStore(ctx, l, master, o); err != nil {
 		return r, err
 	}
@@ -124,7 +130,7 @@ func (r *rest) openStore(ctx context.Context, l layout, master []byte, o outside
 			return err
 		}
 		s, err := store.Open(ctx, store.Config{
-			Path: l.store(), Vault: keys, LookupKey: r.secrets.lookups, StateKey: r.secrets.state,
+			Path: l.store(), Vault: r.index.Guard(keys), LookupKey: r.secrets.lookups, StateKey: r.secrets.state,
 			DocumentKey: match.DocumentKey, Now: o.now, Logger: o.log,
 		})
 		if err == nil {
@@ -161,6 +167,9 @@ func (r *rest) close() error {
 	}
 	if r.recordKeys != nil {
 		errs = append(errs, r.recordKeys.Close())
+	}
+	if r.index != nil {
+		errs = append(errs, r.index.Close())
 	}
 	return errors.Join(errs...)
 }

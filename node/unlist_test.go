@@ -125,7 +125,15 @@ func checkList(t *testing.T, text []byte, every int, want map[string]uint64, und
 	}
 	t.Run("from Bulgaria, with a permit", func(t *testing.T) {
 		before := m.Traffic()
-		found, first, firstThree := 0, 0, 0
+		// By a common name alone nobody is told of; nor by one with a year, once the node has measured the
+		// thresholds of the list, a minute and more after its start.
+		unsure := map[string]bool{}
+		for _, p := range persons {
+			if len(p.GetPerson().GetBirthDate()) < len(time.DateOnly) {
+				unsure[p.GetReference()] = true
+			}
+		}
+		found, first, firstThree, common := 0, 0, 0, 0
 		asked := map[string]bool{}
 		for ref, resp := range m.Bureau("BGR").CheckBatch(slices.Concat(documents, persons)) {
 			id, _, _ := strings.Cut(ref, "/")
@@ -133,6 +141,9 @@ func checkList(t *testing.T, text []byte, every int, want map[string]uint64, und
 			asked[nodetest.Status(resp, "BEL").GetAskId()] = true
 			rank := rankOf(resp, id, kind)
 			switch {
+			case rank < 0 && unsure[ref]:
+				common++
+				continue
 			case rank < 0:
 				t.Errorf("%s: not found: %v %v", ref, resp.GetVerdict(), nodetest.Status(resp, "BEL"))
 				continue
@@ -148,16 +159,16 @@ func checkList(t *testing.T, text []byte, every int, want map[string]uint64, und
 			}
 		}
 		all := len(documents) + len(persons)
-		if found != all {
-			t.Errorf("found %d of %d", found, all)
+		if found+common != all || common > len(unsure)/10 {
+			t.Errorf("found %d of %d, and %d of %d without a day of birth are not told of by their names", found, all, common, len(unsure))
 		}
 		// Asks of eight checks at a time share records on the wire, so there they are fewer.
 		asks := m.Traffic().Since(before).Asks
 		if len(asked) != all || asks < int64(all)/8 || asks > int64(all) {
 			t.Errorf("%d asks and %d records with asks on the wire, want one ask for each of %d checks", len(asked), asks, all)
 		}
-		t.Logf("found %d of %d: %d documents, %d persons (%d without a birth date), %d of them first and %d among the first three; %d asks in %d records on the wire",
-			found, all, len(documents), len(persons), without, first, firstThree, len(asked), asks)
+		t.Logf("found %d of %d: %d documents, %d persons (%d without a day of birth, of whom %d not told of), %d of them first and %d among the first three; %d asks in %d records on the wire",
+			found, all, len(documents), len(persons), len(unsure), common, first, firstThree, len(asked), asks)
 	})
 	t.Run("from Lebanon, without one", func(t *testing.T) {
 		silent(t, m, func() {

@@ -11,8 +11,9 @@ import (
 	screeningv1 "github.com/entente-mesh/entente/proto/gen/entente/screening/v1"
 )
 
-// checkText is the answer to a check as an officer reads it.
-func checkText(r *screeningv1.CheckResponse) string {
+// checkText is the answer to a check as an officer reads it, and how each score comes about if that
+// is asked for.
+func checkText(r *screeningv1.CheckResponse, explain bool) string {
 	var b strings.Builder
 	if r.GetReference() != "" {
 		fmt.Fprintf(&b, "%s: ", r.GetReference())
@@ -22,7 +23,7 @@ func checkText(r *screeningv1.CheckResponse) string {
 		fmt.Fprintf(&b, "\n  ! %s: %s", p.GetField(), p.GetText())
 	}
 	for _, h := range r.GetHits() {
-		b.WriteString(hitText(h))
+		b.WriteString(hitText(h, explain))
 	}
 	for _, s := range r.GetBureaus() {
 		fmt.Fprintf(&b, "\n  %s  %s", s.GetBureau(), bureauText(s))
@@ -66,7 +67,7 @@ func travellerText(t *screeningv1.Traveller) string {
 	return strings.Join(parts, ", ")
 }
 
-func hitText(h *hitv1.Hit) string {
+func hitText(h *hitv1.Hit, explain bool) string {
 	var b strings.Builder
 	what := "person"
 	if h.GetKind() == hitv1.HitKind_HIT_KIND_DOCUMENT {
@@ -79,6 +80,9 @@ func hitText(h *hitv1.Hit) string {
 	}
 	fmt.Fprintf(&b, "\n  HIT %s/%s %s (%s)", h.GetBureau(), h.GetCollection(), h.GetRecordId(), what)
 	fmt.Fprintf(&b, "\n      why      %s", h.GetExplanation())
+	if explain {
+		b.WriteString(explainText(h))
+	}
 	fmt.Fprintf(&b, "\n      do       %s", strings.ToUpper(screening.ActionWord(h.GetAction())))
 	for _, t := range h.GetActionText() {
 		fmt.Fprintf(&b, "\n               %s", t.GetText())

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -27,6 +28,8 @@ type checkFlags struct {
 	mrz                                      string
 	document, issuer, docType                string
 	name, birthDate, nationality, sex        string
+	birthCountry                             string
+	explain                                  bool
 	patience                                 time.Duration
 }
 
@@ -48,7 +51,7 @@ func (a *app) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.checkOne(cmd.Context(), c, req)
+			return a.checkOne(cmd.Context(), c, req, f.explain)
 		},
 	}
 	c.flags(cmd, node.OfficerClient)
@@ -66,7 +69,9 @@ func (a *app) checkCommand() *cobra.Command {
 	s.StringVar(&f.name, "name", "", "the person's name")
 	s.StringVar(&f.birthDate, "birth-date", "", "YYYY, YYYY-MM or YYYY-MM-DD")
 	s.StringVar(&f.nationality, "nationality", "", "ISO 3166-1 alpha-3")
+	s.StringVar(&f.birthCountry, "birth-country", "", "ISO 3166-1 alpha-3 of the country of birth")
 	s.StringVar(&f.sex, "sex", "", "F, M or X")
+	s.BoolVar(&f.explain, "explain", false, "print how the score of each hit comes about, where it is told")
 	s.DurationVar(&f.patience, "patience", 0, "how long to wait for other bureaus at the most (default: as the node is configured)")
 	return cmd
 }
@@ -99,9 +104,10 @@ func (f checkFlags) request() (*screeningv1.CheckRequest, error) {
 		if err := f.personIsReadable(); err != nil {
 			return nil, err
 		}
-		req.Person = &queryv1.PersonQuery{Name: f.name, BirthDate: f.birthDate, Nationality: strings.ToUpper(f.nationality), Sex: sex}
-	} else if f.birthDate != "" || f.nationality != "" || f.sex != "" {
-		return nil, usagef("--birth-date, --nationality and --sex describe a person: give a name with --name")
+		req.Person = &queryv1.PersonQuery{Name: f.name, BirthDate: f.birthDate, Nationality: strings.ToUpper(f.nationality), Sex: sex,
+			BirthCountry: strings.ToUpper(f.birthCountry)}
+	} else if f.birthDate != "" || f.nationality != "" || f.birthCountry != "" || f.sex != "" {
+		return nil, usagef("--birth-date, --nationality, --birth-country and --sex describe a person: give a name with --name")
 	}
 	switch {
 	case req.GetMrz() != "" && (req.GetDocument() != nil || req.GetPerson() != nil):
@@ -116,6 +122,14 @@ func (f checkFlags) request() (*screeningv1.CheckRequest, error) {
 func (f checkFlags) base() (*screeningv1.CheckRequest, error) {
 	if f.purpose == "" {
 		return nil, usagef("--purpose is missing: say what for, for example border-control")
+	}
+	for _, text := range []struct{ flag, value string }{
+		{"case", f.caseRef}, {"officer", f.officer}, {"unit", f.unit}, {"workstation", f.workstation}, {"justification", f.justification},
+		{"mrz", f.mrz}, {"document", f.document}, {"name", f.name},
+	} {
+		if !utf8.ValidString(text.value) {
+			return nil, usagef("--%s is no UTF-8: set the terminal to UTF-8 and write it again", text.flag)
+		}
 	}
 	p, err := identity.ParsePurpose(f.purpose)
 	if err != nil {
@@ -157,6 +171,9 @@ func (f checkFlags) personIsReadable() error {
 	if f.nationality != "" && !identity.KnownCode(strings.ToUpper(f.nationality)) {
 		return usagef("--nationality %q: give ISO 3166-1 alpha-3, for example BEL", f.nationality)
 	}
+	if f.birthCountry != "" && !identity.KnownCode(strings.ToUpper(f.birthCountry)) {
+		return usagef("--birth-country %q: give ISO 3166-1 alpha-3, for example BEL", f.birthCountry)
+	}
 	return nil
 }
 
@@ -186,7 +203,7 @@ func sexOf(letter string) (recordv1.Sex, error) {
 	}
 }
 
-func (a *app) checkOne(ctx context.Context, c connection, req *screeningv1.CheckRequest) error {
+func (a *app) checkOne(ctx context.Context, c connection, req *screeningv1.CheckRequest, explain bool) error {
 	conn, err := a.dial(ctx, c)
 	if err != nil {
 		return err
@@ -198,12 +215,12 @@ func (a *app) checkOne(ctx context.Context, c connection, req *screeningv1.Check
 	if err != nil {
 		return err
 	}
-	return a.printCheck(resp)
+	return a.printCheck(resp, explain)
 }
 
-func (a *app) printCheck(resp *screeningv1.CheckResponse) error {
+func (a *app) printCheck(resp *screeningv1.CheckResponse, explain bool) error {
 	if !a.json {
-		return a.print(nil, checkText(resp))
+		return a.print(nil, checkText(resp, explain))
 	}
 	line, err := jsonLine(resp, "problems", "hits", "bureaus")
 	if err != nil {
@@ -236,6 +253,9 @@ func (a *app) checkMany(ctx context.Context, c connection, f checkFlags) error {
 	sent := make(chan error, 1)
 	go func() {
 		err := readMRZs(a.in, func(place int, mrz string) error {
+			if !utf8.ValidString(mrz) {
+				return fmt.Errorf("standard input: the machine-readable zone %d is no UTF-8: write it in capitals, digits and <", place)
+			}
 			req, err := f.base()
 			if err != nil {
 				return err
@@ -269,7 +289,7 @@ func (a *app) checkMany(ctx context.Context, c connection, f checkFlags) error {
 			}
 			continue
 		}
-		if err := a.printCheck(resp.GetResponse()); err != nil {
+		if err := a.printCheck(resp.GetResponse(), f.explain); err != nil {
 			return err
 		}
 	}

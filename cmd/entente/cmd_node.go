@@ -232,6 +232,7 @@ func statusText(s *adminv1.GetStatusResponse) string {
 		fmt.Fprintf(&b, "  %-16s %d records\n", c.GetCollection(), c.GetRecords())
 	}
 	fmt.Fprintf(&b, "  books            %s\n", booksText(s.GetBooks()))
+	fmt.Fprintf(&b, "  operating point  %s\n", pointLine(s.GetOperatingPoint()))
 	if n := s.GetActsWaiting(); n > 0 {
 		fmt.Fprintf(&b, "  acts             %d wait for a second person (entente act list)\n", n)
 	}

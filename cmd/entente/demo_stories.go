@@ -192,7 +192,7 @@ func (d *demo) tell(ctx context.Context, s story) (*screeningv1.CheckResponse, e
 		}
 		d.event("check", map[string]any{"story": s.name, "at": s.at, "asked": asked, "response": json.RawMessage(line)}, "")
 	} else if !s.inSummary {
-		fmt.Fprintf(d.app.out, "\n  %s. %s asks %s.\n  %s\n", s.text, s.at, strings.Join(asked, ", "), strings.ReplaceAll(checkText(resp), "\n", "\n  "))
+		fmt.Fprintf(d.app.out, "\n  %s. %s asks %s.\n  %s\n", s.text, s.at, strings.Join(asked, ", "), strings.ReplaceAll(checkText(resp, false), "\n", "\n  "))
 	}
 	d.expect(resp.GetVerdict() == s.verdict, "%s, %s: verdict %s (was %s)", s.name, s.text, word(s.verdict.String(), "VERDICT_"), word(resp.GetVerdict().String(), "VERDICT_"))
 	want := make([]string, 0, len(s.asked))

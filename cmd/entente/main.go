@@ -94,8 +94,8 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		a.demoCommand(), a.initCommand(), a.runCommand(), a.statusCommand(), a.peersCommand(), a.importCommand(),
-		a.policyCommand(), a.rosterCommand(), a.checkCommand(), a.versionCommand(),
-		a.auditCommand(), a.recordCommand(), a.quotaCommand(), a.alarmCommand(), a.actCommand(),
+		a.policyCommand(), a.rosterCommand(), a.checkCommand(), a.evalCommand(), a.versionCommand(),
+		a.auditCommand(), a.recordCommand(), a.quotaCommand(), a.pointCommand(), a.alarmCommand(), a.actCommand(),
 		a.enrolCommand(), a.revokeCommand(), a.clientsCommand(), a.signerCommand(),
 	)
 	root.InitDefaultCompletionCmd()

@@ -207,7 +207,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 	})
 	for _, path := range []string{
 		"entente demo", "entente init", "entente run", "entente status", "entente peers", "entente peers distrust", "entente peers trust",
-		"entente import", "entente check", "entente version", "entente policy permit", "entente policy test", "entente policy explain",
+		"entente import", "entente check", "entente eval", "entente eval names", "entente eval pairs", "entente version", "entente policy permit", "entente policy test", "entente policy explain",
 		"entente policy reload", "entente roster join-request", "entente roster found", "entente roster next", "entente roster sign", "entente roster merge",
 		"entente roster install", "entente roster show",
 		"entente audit list", "entente audit show", "entente audit verify", "entente audit prove", "entente audit verify-bundle", "entente audit export",

@@ -65,6 +65,7 @@ const (
 	TooSoon              Reason = "TOO_SOON"
 	QuotaUnfit           Reason = "QUOTA_UNFIT"
 	QuotaNotFound        Reason = "QUOTA_NOT_FOUND"
+	OperatingPointUnfit  Reason = "OPERATING_POINT_UNFIT"
 	AlarmNotFound        Reason = "ALARM_NOT_FOUND"
 	SecondPersonNeeded   Reason = "SECOND_PERSON_NEEDED"
 	SamePerson           Reason = "SAME_PERSON"
@@ -120,6 +121,7 @@ func Catalogue() []Entry {
 		{Throttled, codes.ResourceExhausted, "The caller asked as one does who empties a collection question by question; for a time it gets a trickle.", "Have the operators of both sides speak; the answering side's can end it (`entente quota set`)."},
 		{QuotaUnfit, codes.InvalidArgument, "The quota is not one that can hold.", "Correct the field that the error names."},
 		{QuotaNotFound, codes.NotFound, "No bureau or agency of this name has asked or has limits of its own.", "Check the name with `entente quota show`."},
+		{OperatingPointUnfit, codes.InvalidArgument, "The operating point is not one that can hold.", "Correct the field that the error names; `entente point show` tells what holds now."},
 		{AlarmNotFound, codes.NotFound, "There is no such alarm, or it was cleared before.", "Check the id with `entente status`."},
 		{SecondPersonNeeded, codes.FailedPrecondition, "The act needs two persons: it waits until another one approves it.", "Have another person with the role approve the act that the error names, then do it again."},
 		{SamePerson, codes.PermissionDenied, "Who wants an act cannot approve it.", "Have another person, with a certificate of their own, approve it."},

@@ -64,6 +64,7 @@ func TestDefaultsAdminister(t *testing.T) {
 			policy.OperationReadStatus: true, policy.OperationReadPeers: true, policy.OperationReadBooks: true,
 			policy.OperationUnmaskOfficer: true, policy.OperationFindCopies: true, policy.OperationReadQuotas: true,
 			policy.OperationReadActs: true, policy.OperationApproveAct: true, policy.OperationReadClients: true,
+			policy.OperationReadPoint: true,
 		},
 	}
 	for _, operation := range policy.Operations() {

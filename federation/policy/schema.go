@@ -114,6 +114,8 @@ const (
 	OperationReadActs      = "read-acts"
 	OperationApproveAct    = "approve-act"
 	OperationReadClients   = "read-clients"
+	OperationReadPoint     = "read-operating-point"
+	OperationSetPoint      = "set-operating-point"
 )
 
 // Operations returns the operations.
@@ -125,7 +127,7 @@ func Operations() []string {
 		OperationEnrolClient, OperationRevokeClient,
 		OperationEraseRecord, OperationFindCopies, OperationReadBooks, OperationUnmaskOfficer,
 		OperationReadQuotas, OperationSetQuota, OperationClearAlarm, OperationReadActs, OperationApproveAct,
-		OperationReadClients,
+		OperationReadClients, OperationReadPoint, OperationSetPoint,
 	}
 }
 

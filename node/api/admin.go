@@ -79,6 +79,7 @@ type AdminConfig struct {
 	Policy              PolicyReloader
 	Alarms              Alarms
 	Quotas              Quotas
+	Point               OperatingPoint
 	BooksStatus         func() *adminv1.BooksStatus
 	Second              SecondPerson
 	Acts                Acts
@@ -116,6 +117,7 @@ func (s *AdminService) GetStatus(ctx context.Context, _ *adminv1.GetStatusReques
 	resp.PolicyVersion, resp.Policies = version, uint32(policies)
 	resp.Alarms, resp.Books = s.cfg.Alarms.Open(), s.cfg.BooksStatus()
 	resp.ActsWaiting = uint32(s.cfg.Acts.Waiting())
+	resp.OperatingPoint = s.cfg.Point.Show()
 	collections, err := s.cfg.Collections(ctx)
 	if err != nil {
 		return nil, err

@@ -101,6 +101,8 @@ func operations() map[string]string {
 		adminv1.AdminService_ClearAlarm_FullMethodName:         policy.OperationClearAlarm,
 		adminv1.AdminService_ListQuotas_FullMethodName:         policy.OperationReadQuotas,
 		adminv1.AdminService_SetQuota_FullMethodName:           policy.OperationSetQuota,
+		adminv1.AdminService_GetOperatingPoint_FullMethodName:  policy.OperationReadPoint,
+		adminv1.AdminService_SetOperatingPoint_FullMethodName:  policy.OperationSetPoint,
 		adminv1.AdminService_ListActs_FullMethodName:           policy.OperationReadActs,
 		adminv1.AdminService_ApproveAct_FullMethodName:         policy.OperationApproveAct,
 		adminv1.AdminService_RefuseAct_FullMethodName:          policy.OperationApproveAct,

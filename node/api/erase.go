@@ -68,7 +68,7 @@ func (s *RecordService) Erase(ctx context.Context, req *recordv1.EraseRequest) (
 		act.Failed, _ = fault.ReasonOf(fault.From(err))
 		return nil, errors.Join(err, s.acts.Scribe.Did(ctx, client, act))
 	}
-	s.written()
+	s.written(ctx)
 	quotes, err := s.acts.Eraser.EraseEvidence(ctx, owner, req.GetRecordId())
 	if err != nil {
 		return nil, err

@@ -81,7 +81,7 @@ func (s *RecordService) Create(ctx context.Context, req *recordv1.CreateRequest)
 	if err != nil {
 		return nil, err
 	}
-	s.written()
+	s.written(ctx)
 	created, err := s.store.Get(ctx, collection, rec.GetRecordId())
 	if err != nil {
 		return nil, err
@@ -228,7 +228,7 @@ func (s *RecordService) Delete(ctx context.Context, req *recordv1.DeleteRequest)
 	if n == 0 {
 		return nil, noRecord()
 	}
-	s.written()
+	s.written(ctx)
 	return &recordv1.DeleteResponse{WithdrawnAt: timestamppb.Now()}, nil
 }
 
@@ -241,9 +241,9 @@ func heldRecord() error {
 		"the record is under a deletion hold: import it without the hold first, once it is not needed any more")
 }
 
-// written tells the search that records have changed.
-func (s *RecordService) written() {
-	if s.importer.Written != nil {
-		s.importer.Written()
+// written tells the search that records have changed, and waits until it finds them as they are.
+func (s *RecordService) written(ctx context.Context) {
+	if s.importer.Visible != nil {
+		s.importer.Visible(ctx)
 	}
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/entente-mesh/entente/node/limits"
 	"github.com/entente-mesh/entente/node/records"
 	"github.com/entente-mesh/entente/node/register"
+	"github.com/entente-mesh/entente/node/screening"
 	"github.com/entente-mesh/entente/node/store"
 	"github.com/entente-mesh/entente/pki/authority"
 	"github.com/entente-mesh/entente/pki/identity"
@@ -257,6 +258,7 @@ type house struct {
 	// What may be asked, and what somebody must look into.
 	limits *limits.Limits
 	alarms *alarms.Alarms
+	point  *screening.Point
 	folder *folder
 }
 
@@ -291,6 +293,9 @@ func belgium(t *testing.T, operations ...string) *house {
 	h.importer = &records.Importer{Store: h.store, Fitter: fitter, IDKey: someKey(4)}
 	h.people(t, operations)
 	h.count(t)
+	if h.point, err = screening.OpenPoint(t.Context(), screening.NewHoldings(bel, h.store, nil, logger), h.store); err != nil {
+		t.Fatal(err)
+	}
 	second := dualcontrol.Requests{Desk: h.desk}
 	srv, err := api.NewServer(api.Config{
 		Creds: mtls.LocalServer(h.leaf(t, identity.Node(fed, bel, "node-1")), h.own, bel, mtls.Options{
@@ -309,7 +314,7 @@ func belgium(t *testing.T, operations ...string) *house {
 			CertificateNotAfter: func() time.Time { return time.Now().Add(time.Hour) },
 			PolicyVersion:       h.folder.current,
 			Rosters:             rosters{}, Peers: peers{}, Policy: h.folder, Acts: h.desk, Second: second, Scribe: h.scribe,
-			Alarms: h.alarms, Quotas: h.limits, BooksStatus: func() *adminv1.BooksStatus { return &adminv1.BooksStatus{Leaves: h.books.Leaves()} },
+			Alarms: h.alarms, Quotas: h.limits, Point: h.point, BooksStatus: func() *adminv1.BooksStatus { return &adminv1.BooksStatus{Leaves: h.books.Leaves()} },
 		}),
 		Enrolment: api.NewEnrolmentService(api.EnrolmentConfig{
 			Federation: fed, Bureau: bel, Issuer: h.issuer, Register: h.register, Connections: h.connections,

@@ -64,6 +64,7 @@ func Operations() []string {
 	return []string{
 		policy.OperationEraseRecord, policy.OperationUnmaskOfficer, policy.OperationReloadPolicy,
 		policy.OperationImportRecords, policy.OperationDeleteRecord, policy.OperationEnrolClient,
+		policy.OperationSetPoint,
 	}
 }
 

@@ -88,6 +88,11 @@ func decoys(self identity.Bureau) map[string]Found {
 	d.Subject = &hitv1.Hit_Document{Document: document.GetDocument()}
 	p.Kind, p.Collection = hitv1.HitKind_HIT_KIND_PERSON, Persons
 	p.Evidence = evidence(hitv1.Feature_FEATURE_NAME, hitv1.Feature_FEATURE_BIRTH_DATE, hitv1.Feature_FEATURE_NATIONALITY, hitv1.Feature_FEATURE_SEX)
+	for range person.GetPerson().GetNames()[0].GetParts() {
+		p.Evidence[0].Tokens = append(p.Evidence[0].Tokens, &hitv1.TokenPair{
+			Kind: hitv1.TokenKind_TOKEN_KIND_SAME, Asked: "decoy", Recorded: "decoy", Weight: 0.05,
+		})
+	}
 	p.PersonRole, p.Action = person.GetPerson().GetRole(), person.GetPerson().GetAction()
 	p.Subject = &hitv1.Hit_Person{Person: person.GetPerson()}
 	return map[string]Found{Documents: {Record: document, Hit: d, Untold: true}, Persons: {Record: person, Hit: p, Untold: true}}

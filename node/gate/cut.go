@@ -47,8 +47,10 @@ func cut(f Found, o policy.Obligations) *hitv1.Hit {
 		told = proto.CloneOf(told) // redaction must not reach into the own record
 		for _, path := range withTwins(o.Redact) {
 			redact(told.ProtoReflect(), strings.Split(path, "."))
+			_, compared := below(path, "evidence")
+			quoted = quoted || compared
 		}
-		quoted = withoutRecorded(told.GetEvidence(), o.Redact)
+		quoted = withoutRecorded(told.GetEvidence(), o.Redact) || quoted
 	}
 	// What is derived is derived from what is left, so that it tells nothing of what was taken out.
 	if !redacts(o.Redact, "must_not") {
@@ -101,6 +103,11 @@ var twins = [][]string{
 	{"warnings", "person.warnings"},
 	{"action", "person.action", "document.action"},
 	{"action_text", "person.action_text", "document.action_text"},
+	// The words of a name stand beside their likes, and once more in words. The weights add up.
+	{"evidence.asked", "evidence.tokens.asked"},
+	{"evidence.recorded", "evidence.tokens.recorded", "evidence.how"},
+	{"evidence.how", "evidence.tokens"},
+	{"score", "evidence.weight", "evidence.whole_weight", "evidence.tokens.weight"},
 }
 
 // withTwins adds to the paths those of the fields that say the same.
@@ -143,16 +150,18 @@ var recordedBy = map[hitv1.Feature][]string{
 	hitv1.Feature_FEATURE_DOCUMENT_NUMBER: {"document.number", "document.number_key", "document.range_end"},
 	hitv1.Feature_FEATURE_DOCUMENT_ISSUER: {"document.issuer", "issuer"},
 	hitv1.Feature_FEATURE_DOCUMENT_TYPE:   {"document.type"},
+	hitv1.Feature_FEATURE_BIRTH_COUNTRY:   {"person.births"},
 }
 
 // withoutRecorded takes out of whole evidence what it quotes of fields that are redacted: the
-// value, and the words on how it differs from what was asked. It tells whether there was any.
+// value, and the words on how it differs from what was asked, one by one and together. It tells
+// whether there was any.
 func withoutRecorded(evidence []*hitv1.LocalEvidence, redacted []string) (found bool) {
 	for _, e := range evidence {
 		for _, field := range recordedBy[e.GetFeature()] {
 			for _, path := range redacted {
 				if _, ok := below(path, field); ok || path == strings.SplitN(field, ".", 2)[0] {
-					e.Recorded, e.How, found = "", "", true
+					e.Recorded, e.How, e.Tokens, e.WholeWeight, found = "", "", nil, 0, true
 				}
 			}
 		}
@@ -188,6 +197,7 @@ var featureWords = map[hitv1.Feature]string{
 	hitv1.Feature_FEATURE_DOCUMENT_NUMBER: "document number",
 	hitv1.Feature_FEATURE_DOCUMENT_ISSUER: "issuing state",
 	hitv1.Feature_FEATURE_DOCUMENT_TYPE:   "document type",
+	hitv1.Feature_FEATURE_BIRTH_COUNTRY:   "country of birth",
 }
 
 func explain(d *hitv1.DisclosedEvidence, b hitv1.Band) string {

@@ -50,7 +50,11 @@ func boy() Found {
 	return Found{Record: &recordv1.Record{RecordId: "esp-1", Stewardship: s, Body: &recordv1.Record_Person{Person: person}}, Hit: &hitv1.Hit{
 		Bureau: "ESP", Collection: Persons, RecordId: "esp-1", Kind: hitv1.HitKind_HIT_KIND_PERSON, Score: proto.Float64(0.9), Band: hitv1.Band_BAND_EXACT,
 		Evidence: []*hitv1.LocalEvidence{
-			{Feature: hitv1.Feature_FEATURE_NAME, Agreement: hitv1.Agreement_AGREEMENT_SAME, Asked: "Name-One", Recorded: "Name-One", How: "same"},
+			{Feature: hitv1.Feature_FEATURE_NAME, Agreement: hitv1.Agreement_AGREEMENT_SAME, Asked: "Name-One", Recorded: "Name-One", How: "same NAME~NAME", Weight: 0.7654,
+				Tokens: []*hitv1.TokenPair{
+					{Kind: hitv1.TokenKind_TOKEN_KIND_SOUND, Asked: "ASKED-WORD", Recorded: "LISTED-WORD", Weight: 0.6543, Moved: true},
+					{Kind: hitv1.TokenKind_TOKEN_KIND_NOT_ASKED, Recorded: "LISTED-ALONE", Weight: -0.0432},
+				}, WholeWeight: 0.1543},
 			{Feature: hitv1.Feature_FEATURE_BIRTH_DATE, Agreement: hitv1.Agreement_AGREEMENT_SIMILAR, Asked: "2011", Recorded: "2011-03-02", How: "year only"},
 		},
 		Explanation: "name: same; birth date: year only", Minor: true, Action: person.GetAction(), ActionText: person.GetActionText(),
@@ -91,6 +95,15 @@ func TestRedaction(t *testing.T) {
 		"a field within a oneof":   {[]string{"person.remarks"}, []string{"Remark-One"}, []string{"Name-One", "Phone-One"}},
 		"in every element":         {[]string{"person.selectors.value"}, []string{"Phone-One"}, []string{`"phone"`}},
 		"names, and what quotes":   {[]string{"person.names"}, []string{"Name-Two", `"recorded":"Name-One"`}, []string{"2011-03-02", `"asked":"Name-One"`}},
+		"names, and their words":   {[]string{"person.names"}, []string{"LISTED-WORD", "LISTED-ALONE", "ASKED-WORD", "SOUND", "0.1543"}, nil},
+		"a part of names":          {[]string{"person.names.parts.text"}, []string{"LISTED-WORD", "LISTED-ALONE"}, nil},
+		"the person's words":       {[]string{"person"}, []string{"LISTED-WORD", "LISTED-ALONE"}, nil},
+		"words":                    {[]string{"evidence.tokens"}, []string{"LISTED-WORD", "NAME~NAME"}, []string{`"recorded":"Name-One"`}},
+		"what is recorded":         {[]string{"evidence.recorded"}, []string{"LISTED-WORD", "LISTED-ALONE", "NAME~NAME", "year only"}, []string{"ASKED-WORD"}},
+		"what words record":        {[]string{"evidence.tokens.recorded"}, []string{"LISTED-WORD", "LISTED-ALONE", "NAME~NAME", `"recorded":"Name-One"`}, []string{"ASKED-WORD"}},
+		"how it compares":          {[]string{"evidence.how"}, []string{"LISTED-WORD", "SOUND", "NAME~NAME"}, nil},
+		"the score, and its sum":   {[]string{"score"}, []string{"0.9", "0.7654", "0.6543", "0.1543", "0.0432"}, []string{"LISTED-WORD"}},
+		"weights":                  {[]string{"evidence.weight"}, []string{`"score"`, "0.7654", "0.6543", "0.1543"}, nil},
 		"in lists of lists":        {[]string{"person.names.parts.text"}, []string{"Name-Two", `"recorded":"Name-One"`}, []string{`"names"`}},
 		"birth date":               {[]string{"person.births"}, []string{"2011-03-02", "year only"}, []string{"Name-Two"}},
 		"the person":               {[]string{"person"}, []string{"Name-Two", "2011-03-02", "Remark-One", "Phone-One"}, []string{"Warning-One"}},
@@ -210,5 +223,34 @@ func TestWeakestAgreementIsTold(t *testing.T) {
 	})
 	if len(d.GetAgreed()) != 1 || d.GetAgreed()[0].GetAgreement() != hitv1.Agreement_AGREEMENT_SIMILAR {
 		t.Errorf("agreed %v", d.GetAgreed())
+	}
+}
+
+// TestEvidenceStaysAtHome holds for every field of the evidence that it does not cross a border
+// unless whole evidence does: one that is added later must stay as well.
+func TestEvidenceStaysAtHome(t *testing.T) {
+	f := boy()
+	f.Hit.Evidence = append(f.Hit.Evidence, &hitv1.LocalEvidence{
+		Feature: hitv1.Feature_FEATURE_BIRTH_COUNTRY, Agreement: hitv1.Agreement_AGREEMENT_SAME, Asked: "TUN", Recorded: "TUN ITA", How: "same", Weight: 0.04,
+	})
+	told := cut(f, policy.Obligations{})
+	raw, err := protojson.Marshal(told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"LISTED", "ASKED-WORD", "SOUND", "TUN", "tokens", "eight", "Name-One"} {
+		if strings.Contains(string(raw), word) {
+			t.Errorf("%q crossed the border: %s", word, raw)
+		}
+	}
+	if want := "exact match: name agrees, birth date is similar, country of birth agrees"; told.GetExplanation() != want {
+		t.Errorf("explanation %q, want %q", told.GetExplanation(), want)
+	}
+	whole := cut(f, policy.Obligations{FullEvidence: true, Redact: []string{"person.births"}})
+	if n := len(whole.GetEvidence()[0].GetTokens()); n != 2 {
+		t.Errorf("%d words go with whole evidence", n)
+	}
+	if e := whole.GetEvidence()[2]; e.GetRecorded() != "" || e.GetHow() != "" {
+		t.Errorf("the country of birth was to be taken out: %v", e)
 	}
 }

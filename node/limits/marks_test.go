@@ -136,11 +136,26 @@ func TestMarks(t *testing.T) {
 	if a, b := person(peeters), person(&queryv1.PersonQuery{Primary: "PEETERS", Secondary: "JAN", BirthDate: "1984-03-11"}); a.Exact != b.Exact {
 		t.Error("the order of the names makes two questions")
 	}
+	for _, same := range [][2]string{
+		{"Jürgen Müller-Lüdenscheidt", "MUELLER LUEDENSCHEIDT JUERGEN"},
+		{"Sa`id O’Neil", "SAID ONEIL"},
+		{"Алексей Хрущёв", "KHRUSHCHEV ALEKSEI"},
+		{"مُحَمَّد الحسيني", "الحسيني محمد"},
+		{"محمد الحسيني", "ALXHSYNY MXHMD"},
+		{"王小明", "Wang Xiaoming"},
+		{"ＪＡＮ  peeters", "Peeters, Jan"},
+		{"𐐀𐐁", "𐐨𐐩"}, // a script that nothing reads, in two cases
+	} {
+		if a, b := person(&queryv1.PersonQuery{Name: same[0]}), person(&queryv1.PersonQuery{Name: same[1]}); a.Exact != b.Exact {
+			t.Errorf("%s and %s are two questions", same[0], same[1])
+		}
+	}
 	for name, q := range map[string]*queryv1.PersonQuery{
-		"another name":     {Name: "Piet Claes", BirthDate: "1984-03-11"},
-		"another date":     {Name: "Jan Peeters", BirthDate: "1971-01-01"},
-		"another spelling": {Name: "Yan Pieterz", BirthDate: "1984-03-11"},
-		"another sex":      {Name: "Jan Peeters", BirthDate: "1984-03-11", Sex: 1},
+		"another name":       {Name: "Piet Claes", BirthDate: "1984-03-11"},
+		"another date":       {Name: "Jan Peeters", BirthDate: "1971-01-01"},
+		"another spelling":   {Name: "Yan Pieterz", BirthDate: "1984-03-11"},
+		"another sex":        {Name: "Jan Peeters", BirthDate: "1984-03-11", Sex: 1},
+		"another birthplace": {Name: "Jan Peeters", BirthDate: "1984-03-11", BirthCountry: "COD"},
 	} {
 		if a, b := person(peeters), person(q); a.Exact == b.Exact || !shares(a, b) {
 			t.Errorf("%s: a step away is not near", name)

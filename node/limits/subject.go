@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/entente-mesh/entente/node/match"
+	"github.com/entente-mesh/entente/node/match/script"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 )
 
@@ -98,9 +99,13 @@ func (m *Marker) Person(q *queryv1.PersonQuery) Subject {
 	}
 	slices.Sort(outlines)
 	birth := q.GetBirthDate()
+	exact := []string{"person", strings.Join(words, " "), birth, q.GetNationality(), q.GetSex().String()}
+	if q.GetBirthCountry() != "" { // without it the marks are those of the releases that did not ask it
+		exact = append(exact, q.GetBirthCountry())
+	}
 	s := Subject{
 		Kind:  Person,
-		Exact: m.mark("person", strings.Join(words, " "), birth, q.GetNationality(), q.GetSex().String()),
+		Exact: m.mark(exact...),
 		Near:  []Mark{m.mark("name", strings.Join(outlines, " "), q.GetNationality())},
 	}
 	switch {
@@ -124,12 +129,13 @@ func (m *Marker) Person(q *queryv1.PersonQuery) Subject {
 	return s
 }
 
-// wordsOf returns the words of the name in one order, so that the order tells nothing.
+// wordsOf returns the words of the name in one order, so that the order tells nothing, and in the
+// letters of the zone, so that the script does not.
 func wordsOf(q *queryv1.PersonQuery) []string {
 	text := q.GetName() + " " + q.GetPrimary() + " " + q.GetSecondary()
-	words := strings.Fields(match.NormaliseName(text))
+	words := script.Zone(text)
 	if len(words) == 0 {
-		words = strings.Fields(strings.ToUpper(text)) // a script that no table covers
+		words = strings.Fields(strings.ToUpper(script.Fold(text))) // a script that no table covers
 	}
 	slices.Sort(words)
 	return words

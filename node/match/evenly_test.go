@@ -3,20 +3,13 @@ package match
 import (
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
 )
 
-// counting counts what is scored, and by how many names.
-type counting struct{ scored, names int }
-
-func (c *counting) Score(a *Asked, s *Subject) (Candidate, bool) {
-	c.scored++
-	c.names += len(s.Names())
-	return Additive{}.Score(a, s)
-}
-
-func known(id, name string, aliases int) *recordv1.Record {
+func heldAs(id, name string, aliases int) *recordv1.Record {
 	p := &recordv1.Person{Births: []*recordv1.Birth{{From: "1980-05-06", To: "1980-05-06"}}}
 	for i := range 1 + aliases {
 		text := name
@@ -28,24 +21,28 @@ func known(id, name string, aliases int) *recordv1.Record {
 	return &recordv1.Record{RecordId: id, Body: &recordv1.Record_Person{Person: p}}
 }
 
-func TestSearchEvenlyScoresAsMuchForNobody(t *testing.T) {
-	decoy := known("decoy", "Nobody", 1)
-	for _, c := range []struct{ held, aliases, scored, names int }{
-		{0, 0, 5, 64}, {1, 0, 5, 64}, {1, 7, 5, 64}, {1, 31, 5, 64}, {3, 9, 5, 64}, {4, 0, 5, 64}, {6, 0, 7, 64},
-		{2, 40, 5, 2*41 + 2 + 1}, // more than anybody has
+func TestSearchEvenlyComparesAsMuchForNobody(t *testing.T) {
+	nobody := heldAs("decoy", "Nobody", 1)
+	decoy := NewDecoy(nobody)
+	for _, c := range []struct{ held, aliases, names, opened int }{
+		{0, 0, 64, 5}, {1, 0, 64, 5}, {1, 7, 64, 5}, {1, 31, 64, 5}, {3, 9, 64, 5}, {4, 0, 64, 5}, {6, 0, 64, 7},
+		{2, 40, 2*41 + 2 + 1, 5}, // more than anybody has
 	} {
-		counter := &counting{}
-		index := NewPersons(Options{Scorer: counter})
+		index := NewPersons(Options{})
 		for i := range c.held {
-			index.Put(string(rune('a'+i)), known(string(rune('a'+i)), "Zerdalan Quistori", c.aliases))
+			index.Put(string(rune('a'+i)), heldAs(string(rune('a'+i)), "Zerdalan Quistori", c.aliases))
 		}
-		found, decoys := index.SearchEvenly(&queryv1.PersonQuery{Name: "Zerdalan Quistori", BirthDate: "1980-05-06"}, MaxHits, 4, decoy)
-		if len(found) != c.held || len(decoys) != max(0, 4-c.held) || counter.scored != c.scored || counter.names != c.names {
-			t.Errorf("%d held with %d aliases: %d found, %d decoys, %d scored by %d names, want %d by %d",
-				c.held, c.aliases, len(found), len(decoys), counter.scored, counter.names, c.scored, c.names)
+		found, decoys, took := index.searchEvenly(&queryv1.PersonQuery{Name: "Zerdalan Quistori", BirthDate: "1980-05-06"}, MaxHits, 4, decoy)
+		if len(found) != c.held || len(decoys) != max(0, 4-c.held) || took.names != c.names || took.opened != c.opened {
+			t.Errorf("%d held with %d aliases: %d found, %d decoys, %d names compared, want %d, %d bodies opened, want %d",
+				c.held, c.aliases, len(found), len(decoys), took.names, c.names, took.opened, c.opened)
+		}
+		// Whole names are opened beyond what is needed, and no more.
+		if took.bytes < evenBytes || took.bytes >= evenBytes+decoy.name {
+			t.Errorf("%d held with %d aliases: %d bytes of bodies opened, want %d", c.held, c.aliases, took.bytes, evenBytes)
 		}
 		for _, d := range decoys {
-			if d.RecordID != "decoy" || d.Record != decoy || len(d.Evidence) != 4 || d.Score < StrongFrom {
+			if d.RecordID != "decoy" || !proto.Equal(d.Record, nobody) || len(d.Evidence) != 4 || d.Score < StrongFrom {
 				t.Errorf("decoy %+v", d)
 			}
 		}
@@ -61,9 +58,9 @@ func BenchmarkSearchEvenly(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			index := NewPersons(Options{})
 			if aliases >= 0 {
-				index.Put("x", known("x", "Zerdalan Quistori", aliases))
+				index.Put("x", heldAs("x", "Zerdalan Quistori", aliases))
 			}
-			q, decoy := &queryv1.PersonQuery{Name: "Zerdalan Quistori", BirthDate: "1980-05-06"}, known("decoy", "Nobody", 1)
+			q, decoy := &queryv1.PersonQuery{Name: "Zerdalan Quistori", BirthDate: "1980-05-06"}, NewDecoy(heldAs("decoy", "Nobody", 1))
 			for b.Loop() {
 				index.SearchEvenly(q, MaxHits, 4, decoy)
 			}

@@ -9,8 +9,8 @@
 // One flow, documents: the store keeps DocumentKeys of every recorded number; a check asks the
 // store for the records under DocumentKeys of the number in hand, and ScoreDocument decides about
 // each of them. One flow, persons: the index Persons follows the store by Put and Remove; Search
-// normalises the traveller's name (NormaliseName), collects the persons who share a key with it,
-// and hands each to the Scorer, which returns score, band, evidence and explanation.
+// asks package names for the persons whose names are like the traveller's, with the log-odds of each,
+// and makes score, band, evidence and explanation of those above the operating point.
 package match
 
 import (

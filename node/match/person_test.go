@@ -8,6 +8,10 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/entente-mesh/entente/node/match/names"
+	"github.com/entente-mesh/entente/node/match/script"
 	hitv1 "github.com/entente-mesh/entente/proto/gen/entente/hit/v1"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
@@ -46,37 +50,6 @@ func ask(n, birth string) *queryv1.PersonQuery {
 	return &queryv1.PersonQuery{Name: n, BirthDate: birth}
 }
 
-func TestNormaliseName(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"Müller", "MUELLER"},
-		{"Mu\u0308ller", "MUELLER"}, // the mark apart
-		{"MÜLLER<<HANS<JÜRGEN<<<", "MUELLER HANS JUERGEN"},
-		{"Åse Sørensen", "AASE SOERENSEN"},
-		{"Weiß", "WEISS"},
-		{"José-María Muñoz", "JOSE MARIA MUNOZ"},
-		{"O'Neil", "ONEIL"}, {"O’Neil", "ONEIL"}, {"Sa`id", "SAID"}, {"Saʿid", "SAID"},
-		{"İbrahim Yılmaz Şahin", "IBRAHIM YILMAZ SAHIN"},
-		{"Þór Æðelfrið", "THOR AEDELFRID"},
-		{"Łukasz Đorđe", "LUKASZ DORDE"},
-		{"Алексей Хрущёв", "ALEKSEI KHRUSHCHEV"},
-		{"Юлия Щербакова", "IULIIA SHCHERBAKOVA"},
-		{"Сергій Григоренко", "SERHII HRYHORENKO"},
-		{"Грузија", "GRUZIJA"},
-		{"Γιώργος Παπαδόπουλος", "GIORGOS PAPADOPOULOS"},
-		{"محمد", "MXHMD"},
-		{"مُحَمَّد", "MXHMD"}, // vowel marks are not written in a zone
-		{"خالد الحسيني", "XKHALD ALXHSYNY"},
-		{"ＡＢＣ", "ABC"},
-		{"  a   b ", "A B"},
-		{"John 3rd", "JOHN RD"},
-		{"王小明", ""}, {"", ""}, {"<<<", ""}, {"12345", ""},
-	} {
-		if got := NormaliseName(c.in); got != c.want {
-			t.Errorf("NormaliseName(%q) = %q, want %q", c.in, got, c.want)
-		}
-	}
-}
-
 // found says how a search for one person ended.
 func found(t *testing.T, rec *recordv1.Record, q *queryv1.PersonQuery) (Candidate, bool) {
 	t.Helper()
@@ -85,7 +58,7 @@ func found(t *testing.T, rec *recordv1.Record, q *queryv1.PersonQuery) (Candidat
 		return Candidate{}, false
 	}
 	c := hits[0]
-	if c.RecordID != "esp:1" || c.Record != rec || c.Score < PossibleFrom || c.Score > 1 || len(c.Evidence) != 4 || c.Band == 0 {
+	if c.RecordID != "esp:1" || !proto.Equal(c.Record, rec) || c.Score <= 0 || c.Score > 1 || len(c.Evidence) < 4 || c.Band == 0 {
 		t.Errorf("incomplete candidate %+v", c)
 	}
 	sum := 0.0
@@ -109,7 +82,7 @@ func TestSearchNames(t *testing.T) {
 		{"the same", "Karim Belhadj Zerouali", "KARIM BELHADJ ZEROUALI", true, true},
 		{"another order", "Karim Belhadj Zerouali", "ZEROUALI<<KARIM<BELHADJ", true, true},
 		{"a spelling", "Mohammed Zerouali", "MUHAMMAD ZEROUALI", true, true},
-		{"spellings", "Mohammed Zerouali", "MOHAMAD ZERWALI", false, true},
+		{"spellings", "Mohammed Zerouali", "MOHAMAD ZERWALI", true, true},
 		{"a typing error", "Karim Belhadj Zerouali", "KARIM BELHDAJ ZEROUALI", true, true},
 		{"joined", "Abd al-Rahman Zerouali", "ABDALRAHMAN ZEROUALI", true, true},
 		{"joined, other vowels", "Abd al-Rahman Zerouali", "ABDURRAHMAN ZEROUALI", true, true},
@@ -128,15 +101,16 @@ func TestSearchNames(t *testing.T) {
 		{"an initial", "Karim Belhadj Zerouali", "K BELHADJ ZEROUALI", true, true},
 		{"one word of two", "Karim Zerouali", "ZEROUALI", false, true},
 		{"one word recorded", "Zerouali", "KARIM ZEROUALI", false, true},
-		{"one word on both", "Zerouali", "ZEROUALI", true, true},
-		{"one word, longer traveller", "Zerouali", "KARIM BELHADJ OMAR ZEROUALI", false, false},
-		{"another given name", "Karim Zerouali", "YUSUF ZEROUALI", false, false},
-		{"a brother", "Karim Belhadj Zerouali", "YUSUF BELHADJ ZEROUALI", false, false},
+		{"one word on both", "Zerouali", "ZEROUALI", false, true},
+		{"one word, longer traveller", "Zerouali", "KARIM BELHADJ OMAR ZEROUALI", false, true},
+		{"another given name", "Karim Zerouali", "YUSUF ZEROUALI", false, true},
+		// Two rare surnames and the very day: an alias is more likely than a twin.
+		{"a brother", "Karim Belhadj Zerouali", "YUSUF BELHADJ ZEROUALI", false, true},
 		{"HASSAN is not HUSSEIN", "Hassan Zerouali", "HUSSEIN ZEROUALI", false, true},
 		{"other names", "Karim Zerouali", "PEDRO ALMEIDA", false, false},
 		{"particles alone", "Karim al-Habu", "AL BIN DE LA", false, false},
-		{"no script known", "王小明", "王小明", false, false},
-		{"half a script known", "王小明 Li", "LI", false, true},
+		{"a common name in Han", "王小明", "王小明", false, true},
+		{"one word of three", "王小明 Li", "LI", false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rec := person(c.recorded, day(born))
@@ -199,7 +173,7 @@ func TestCompareBirths(t *testing.T) {
 		{"1989-04-17", []*recordv1.Birth{day("1989-09-03")}, different, "same year, other date", true},
 		{"1989-04-17", []*recordv1.Birth{day("1990-04-17")}, different, "off by a year", true},
 		{"1989-04-17", []*recordv1.Birth{day("1990-04-18")}, different, "different", false},
-		{"1989-04-17", []*recordv1.Birth{day("1979-04-17")}, different, "different", false},
+		{"1989-04-17", []*recordv1.Birth{day("1979-04-17")}, different, "one digit of the year off", true},
 		{"1989", []*recordv1.Birth{day("1989-04-17")}, similar, "year only", true},
 		{"1989-00-00", []*recordv1.Birth{day("1989-04-17")}, similar, "year only", true},
 		{"1989-04", []*recordv1.Birth{day("1989-04-17")}, similar, "same month", true},
@@ -224,16 +198,16 @@ func TestCompareBirths(t *testing.T) {
 			if ok != c.hit {
 				t.Fatalf("hit %v, want %v: %.3f %s", ok, c.hit, got.Score, got.Explanation)
 			}
-			var e birthEvidence
-			a, _ := askedSpan(c.asked)
+			told := births[names.BirthConflict]
 			if ok {
-				e = birthEvidence{agreement: got.Evidence[1].GetAgreement(), how: got.Evidence[1].GetHow()}
+				told.agreement, told.how = got.Evidence[1].GetAgreement(), got.Evidence[1].GetHow()
 			} else {
-				s, _ := recordedSpan(c.rec[0])
-				e = compareBirth(a, s)
+				asked, _ := askedSpan(c.asked)
+				recorded, _ := recordedSpan(c.rec[0])
+				told = births[names.CompareBirth(asked, recorded)]
 			}
-			if e.agreement != c.want || e.how != c.how {
-				t.Errorf("%v %q, want %v %q", e.agreement, e.how, c.want, c.how)
+			if told.agreement != c.want || told.how != c.how {
+				t.Errorf("%v %q, want %v %q", told.agreement, told.how, c.want, c.how)
 			}
 		})
 	}
@@ -324,22 +298,23 @@ func TestSearchLeavesOut(t *testing.T) {
 	titled := person("x")
 	titled.GetPerson().Names = []*recordv1.Name{{Parts: []*recordv1.NamePart{
 		{Kind: recordv1.NamePartKind_NAME_PART_KIND_TITLE, Text: "Generalissimus"},
-		{Kind: recordv1.NamePartKind_NAME_PART_KIND_SECONDARY, Text: "Pedro"},
-		{Kind: recordv1.NamePartKind_NAME_PART_KIND_PRIMARY, Text: "Almeida"},
+		{Kind: recordv1.NamePartKind_NAME_PART_KIND_SECONDARY, Text: "Evaristo"},
+		{Kind: recordv1.NamePartKind_NAME_PART_KIND_PRIMARY, Text: "Almeidinha"},
 	}}}
-	p := index(entity, person("王小明"), stolen("EB124576", "BEL", passport), titled, &recordv1.Record{})
+	const phoenician = "\U00010900\U00010901" // a script that nobody writes, and no table covers
+	p := index(entity, person(phoenician), stolen("EB124576", "BEL", passport), titled, &recordv1.Record{})
 	if p.Len() != 1 {
 		t.Errorf("%d persons, want the titled one alone", p.Len())
 	}
-	for _, q := range []*queryv1.PersonQuery{ask("KARIM ZEROUALI TRADING", ""), ask("王小明", ""), ask("", ""), ask("GENERALISSIMUS", ""), nil} {
+	for _, q := range []*queryv1.PersonQuery{ask("KARIM ZEROUALI TRADING", ""), ask(phoenician, ""), ask("", ""), ask("GENERALISSIMUS", ""), nil} {
 		if hits := p.Search(q, 10); len(hits) != 0 {
 			t.Errorf("%v finds %s", q, hits[0].RecordID)
 		}
 	}
-	if hits := p.Search(ask("ALMEIDA PEDRO", ""), 10); len(hits) != 1 || hits[0].Evidence[0].GetRecorded() != "Pedro Almeida" {
+	if hits := p.Search(ask("ALMEIDINHA EVARISTO", ""), 10); len(hits) != 1 || hits[0].Evidence[0].GetRecorded() != "Evaristo Almeidinha" {
 		t.Errorf("the titled one: %v", hits)
 	}
-	if hits := p.Search(ask("ALMEIDA PEDRO", ""), 0); hits != nil {
+	if hits := p.Search(ask("ALMEIDINHA EVARISTO", ""), 0); hits != nil {
 		t.Errorf("limit 0: %v", hits)
 	}
 }
@@ -360,24 +335,8 @@ func TestPutReplacesAndRemoves(t *testing.T) {
 		t.Errorf("removed and still found: %v, %d", got, p.Len())
 	}
 	p.Put("esp:2", &recordv1.Record{}) // withdrawn into nothing
-	if p.Len() != 0 || len(p.postings) != 0 || len(p.byID) != 0 {
-		t.Errorf("an empty index holds %d persons, %d keys", p.Len(), len(p.postings))
-	}
-	p.Put("esp:3", person("Pedro Almeida"))
-	if len(p.slots) != 2 {
-		t.Errorf("%d slots for one person: freed ones are not used again", len(p.slots))
-	}
-}
-
-type nobody struct{}
-
-func (nobody) Score(*Asked, *Subject) (Candidate, bool) { return Candidate{}, false }
-
-func TestScorerIsReplaceable(t *testing.T) {
-	p := NewPersons(Options{Scorer: nobody{}})
-	p.Put("esp:1", person("Karim Zerouali"))
-	if got := p.Search(ask("KARIM ZEROUALI", ""), 10); got != nil {
-		t.Errorf("the scorer that was given was not asked: %v", got)
+	if p.Len() != 0 || len(p.bodies.byID) != 0 {
+		t.Errorf("an empty index holds %d persons, %d records", p.Len(), len(p.bodies.byID))
 	}
 }
 
@@ -475,8 +434,8 @@ func TestSearchIsBounded(t *testing.T) {
 	// Padding a name with short words hides nobody.
 	p.Put("esp:wanted", person("Karim Zerouali", day("1989-04-17")))
 	padded := "A B C D E F G H I J K L M N O P Q R S T U V W KARIM ZEROUALI"
-	if n := newName(padded); len(n.Tokens) != maxNameTokens || !strings.HasSuffix(NormaliseName(padded), "KARIM ZEROUALI") {
-		t.Errorf("of %q remains %q", padded, NormaliseName(padded))
+	if got := p.Search(ask(padded, "1989-04-17"), 1); len(got) != 1 || got[0].RecordID != "esp:wanted" {
+		t.Errorf("%q is not found", padded)
 	}
 }
 
@@ -540,23 +499,6 @@ func inventedWord(r *rand.Rand) string {
 	return b.String()
 }
 
-func FuzzNormaliseName(f *testing.F) {
-	for _, s := range []string{"Müller", "خالد الحسيني", "Алексей", "O'Neil", "王小明", "P<UTO", "\xff", "ﷺ", "ǅ", "İı", "A\u0301\u0302", "ŉß"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		n := NormaliseName(s)
-		for _, r := range n {
-			if r != ' ' && (r < 'A' || r > 'Z') {
-				t.Fatalf("%q in %q", r, n)
-			}
-		}
-		if again := NormaliseName(n); again != n {
-			t.Fatalf("%q becomes %q and then %q", s, n, again)
-		}
-	})
-}
-
 func FuzzSearch(f *testing.F) {
 	p := index(
 		person("Karim Belhadj Zerouali|خالد الحسيني", day("1989-04-17")),
@@ -569,21 +511,19 @@ func FuzzSearch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, whole, primary, secondary, birth string, truncated bool) {
 		q := &queryv1.PersonQuery{Name: whole, Primary: primary, Secondary: secondary, BirthDate: birth, Truncated: truncated}
 		for _, c := range p.Search(q, MaxHits) {
-			if c.Score < PossibleFrom || c.Score > 1 || c.Band == 0 || c.RecordID == "" {
+			if c.Score <= 0 || c.Score > 1 || c.Band == 0 || c.RecordID == "" {
 				t.Fatalf("%+v", c)
 			}
 		}
 		// Whoever is recorded under a name is found by it.
-		if NormaliseName(whole) == "" {
+		if len(script.Zone(whole)) == 0 {
 			return
 		}
 		rec := person("x")
 		rec.GetPerson().Names = []*recordv1.Name{name(whole)}
 		own := NewPersons(Options{})
 		own.Put("esp:1", rec)
-		got := own.Search(&queryv1.PersonQuery{Name: whole}, 1)
-		unknown := slices.ContainsFunc(newName(whole).Tokens, func(t Token) bool { return len(t.Forms) == 0 })
-		if len(got) == 0 && !unknown {
+		if ranked := own.Rank(&queryv1.PersonQuery{Name: whole}, 1); len(ranked) == 0 {
 			t.Fatalf("%q is not found by itself", whole)
 		}
 	})

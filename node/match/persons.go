@@ -1,201 +1,352 @@
 package match
 
 import (
-	"cmp"
-	"slices"
+	"iter"
 	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/entente-mesh/entente/node/match/names"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
 )
 
-// Bounds on what one search may cost, whatever was asked. The rarest words are looked up first, so
-// what a bound cuts off is what says the least.
-const (
-	maxPostings   = 60_000 // entries of the inverted index read
-	maxCandidates = 400    // persons scored
-	// MaxHits is the most candidates that Search returns: all that it scores. Whoever withholds some of
-	// them must see the rest.
-	MaxHits = maxCandidates
-)
+// MaxHits is the most candidates that Search returns: all that are compared as a whole. Whoever
+// withholds some of them must see the rest.
+const MaxHits = 400
 
-// Persons is an index of recorded persons, searched by name. It is safe for concurrent use.
-//
-// It holds one read-write lock over maps rather than an immutable snapshot: a change is small (a
-// handful of words, prepared before the lock is taken) and a search holds the lock only while it
-// collects candidates, never while it scores, so that either waits for a millisecond at the most;
-// a snapshot would copy the index for each of the ten thousand records of an import.
+// Persons is an index of recorded persons, searched by name. It is safe for concurrent use: those
+// who search wait for no change longer than it takes to write one person.
 type Persons struct {
-	scorer Scorer
+	index  *names.Index
+	bodies bodies
+	opened atomic.Uint64 // bodies
 
-	mu       sync.RWMutex // owns what follows
-	slots    []*slot      // by number; nil: free
-	free     []uint32
-	byID     map[string]uint32
-	postings map[uint64][]uint32 // hash of a key to the numbers of persons, unordered
-}
-
-// slot is one indexed person. It is never changed once it is in the index.
-type slot struct {
-	id      string
-	subject *Subject
-	keys    []uint64
+	setting sync.Mutex // one at a time changes the point or what was measured
+	point   atomic.Pointer[OperatingPoint]
+	// calibration holds the thresholds that were measured; nil: those of the point.
+	calibration atomic.Pointer[Calibration]
+	innocents   atomic.Pointer[innocents] // from whose scores the calibration follows; nil: not measured
+	recall      atomic.Pointer[recalled]  // what it costs; nil: not measured
 }
 
 // Options are the settings of an index. The zero value is ready for use.
 type Options struct {
-	// Scorer decides about candidates. Optional: Additive.
-	Scorer Scorer
+	// Point is where a person is told of. Optional: DefaultPoint.
+	Point OperatingPoint
 }
 
 // NewPersons returns an empty index.
 func NewPersons(o Options) *Persons {
-	if o.Scorer == nil {
-		o.Scorer = Additive{}
+	if o.Point == (OperatingPoint{}) {
+		o.Point = DefaultPoint
 	}
-	return &Persons{scorer: o.Scorer, byID: make(map[string]uint32), postings: make(map[uint64][]uint32)}
+	p := &Persons{index: names.NewIndex()}
+	p.point.Store(&o.Point)
+	return p
+}
+
+// BuildPersons returns an index of many persons at once, which takes less time than as many Puts. Of
+// two with one id the later counts; one without a body takes the earlier out.
+func BuildPersons(o Options, records iter.Seq[*recordv1.Record]) *Persons {
+	p := NewPersons(o)
+	gone := make(map[string]struct{})
+	p.index = names.Build(func(yield func(*names.Person) bool) {
+		for rec := range records {
+			id := rec.GetRecordId()
+			person, ok := subjectOf(id, rec)
+			if !ok {
+				if p.bodies.remove(id) {
+					gone[id] = struct{}{}
+				}
+				continue
+			}
+			delete(gone, id)
+			p.bodies.put(person.ID, rec)
+			if !yield(person) {
+				return
+			}
+		}
+	})
+	for id := range gone {
+		p.index.Remove(id)
+	}
+	if p.bodies.len() > p.index.Len() { // names that cannot be read
+		for _, id := range p.bodies.ids() {
+			if !p.index.Has(id) {
+				p.bodies.remove(id)
+			}
+		}
+	}
+	return p
 }
 
 // Put adds a person to the index, or replaces them. A record that cannot be matched against
-// travellers (an entity, no person, no name in a known script) is taken out. The index keeps the
-// record: the caller does not change it afterwards.
+// travellers (an entity, no person, no name in a known script) is taken out.
 func (p *Persons) Put(id string, rec *recordv1.Record) {
-	person := rec.GetPerson()
-	if person == nil || person.GetKind() == recordv1.PersonKind_PERSON_KIND_ENTITY {
+	person, ok := subjectOf(id, rec)
+	if !ok {
 		p.Remove(id)
 		return
 	}
-	s := &slot{id: id, subject: newSubject(rec)}
-	for _, n := range s.subject.names {
-		s.keys = appendIndexKeys(s.keys, n)
-	}
-	slices.Sort(s.keys)
-	s.keys = slices.Compact(s.keys)
-	if len(s.keys) == 0 {
+	// The body first: who is found can be told of.
+	p.bodies.put(id, rec)
+	if !p.index.Put(person) {
 		p.Remove(id)
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.remove(id)
-	var n uint32
-	if last := len(p.free) - 1; last >= 0 {
-		n, p.free = p.free[last], p.free[:last]
-		p.slots[n] = s
-	} else {
-		n = uint32(len(p.slots))
-		p.slots = append(p.slots, s)
-	}
-	p.byID[id] = n
-	for _, k := range s.keys {
-		p.postings[k] = append(p.postings[k], n)
 	}
 }
 
 // Remove takes a person out of the index; nothing happens if they are not in it.
 func (p *Persons) Remove(id string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.remove(id)
+	p.index.Remove(id)
+	p.bodies.remove(id)
 }
 
-func (p *Persons) remove(id string) {
-	n, ok := p.byID[id]
-	if !ok {
-		return
-	}
-	for _, k := range p.slots[n].keys {
-		list := p.postings[k]
-		at := slices.Index(list, n)
-		last := len(list) - 1
-		list[at] = list[last]
-		if last == 0 {
-			delete(p.postings, k)
-		} else {
-			p.postings[k] = list[:last]
+// Keep takes out all whom keep does not name.
+func (p *Persons) Keep(keep func(id string) bool) {
+	for _, id := range p.bodies.ids() {
+		if !keep(id) {
+			p.Remove(id)
 		}
 	}
-	delete(p.byID, id)
-	p.slots[n] = nil
-	p.free = append(p.free, n)
 }
 
-// Len is the number of persons that can be found.
-func (p *Persons) Len() int {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return len(p.byID)
+// Point is the operating point.
+func (p *Persons) Point() OperatingPoint { return *p.point.Load() }
+
+// SetPoint sets the operating point, also while others search. Where the innocents' scores are at
+// hand, the thresholds follow from them at once; what was recalled for another point does not hold for
+// this one: until Calibrate has measured again, the thresholds are those that follow from the point
+// alone.
+func (p *Persons) SetPoint(o OperatingPoint) {
+	p.setting.Lock()
+	defer p.setting.Unlock()
+	if old := p.point.Swap(&o); *old != o {
+		p.calibration.Store(p.innocents.Load().calibration(o))
+	}
 }
+
+// Has says whether a person is in the index.
+func (p *Persons) Has(id string) bool { return p.bodies.has(id) }
+
+// Len is the number of persons that can be found.
+func (p *Persons) Len() int { return p.index.Len() }
+
+// Names is the number of names that are held.
+func (p *Persons) Names() int { return p.index.Names() }
+
+// Opened is how many bodies were opened so far, those of decoys among them.
+func (p *Persons) Opened() uint64 { return p.opened.Load() }
+
+// Wait returns when the index does no work of its own any more.
+func (p *Persons) Wait() { p.index.Wait() }
 
 // Search returns the persons that may be the one asked about, best first, at most limit of them and
 // at most MaxHits. A query without a name in a known script finds nobody.
 func (p *Persons) Search(q *queryv1.PersonQuery, limit int) []Candidate {
-	return p.search(newAsked(q), limit)
+	found, _ := p.search(q, limit)
+	return found
 }
 
-func (p *Persons) search(asked *Asked, limit int) []Candidate {
+// work is what a search took, as far as it depends on who is held.
+type work struct {
+	names  int // that were compared
+	opened int // bodies
+	bytes  int // of those bodies
+}
+
+func (p *Persons) search(q *queryv1.PersonQuery, limit int) ([]Candidate, work) {
 	limit = min(limit, MaxHits)
-	if limit <= 0 || len(asked.names) == 0 {
-		return nil
-	}
-	var hits []Candidate
-	for _, s := range p.collect(asked) {
-		if c, ok := p.scorer.Score(asked, s.subject); ok {
-			c.RecordID, c.Record = s.id, s.subject.Record
-			hits = append(hits, c)
-		}
-	}
-	slices.SortFunc(hits, func(a, b Candidate) int {
-		return cmp.Or(cmp.Compare(b.Band, a.Band), cmp.Compare(b.Score, a.Score), cmp.Compare(a.RecordID, b.RecordID))
-	})
-	return hits[:min(len(hits), limit)]
-}
-
-// collect returns the persons who share keys with what was asked, those that share most and rarest
-// first.
-func (p *Persons) collect(asked *Asked) []*slot {
-	var keys []uint64
-	for _, n := range asked.names {
-		keys = appendQueryKeys(keys, n, asked.Query.GetTruncated())
-	}
-	slices.Sort(keys)
-	keys = slices.Compact(keys)
-
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	lists := make([][]uint32, 0, len(keys))
-	for _, k := range keys {
-		if list := p.postings[k]; len(list) > 0 {
-			lists = append(lists, list)
-		}
-	}
-	slices.SortStableFunc(lists, func(a, b []uint32) int { return cmp.Compare(len(a), len(b)) })
-	weights := make(map[uint32]float64)
-	read := 0
-	for _, list := range lists {
-		// A key that many share says little, as in the inverse document frequency.
-		weight := 1 / float64(len(list)+1)
-		for _, n := range list[:min(len(list), maxPostings-read)] {
-			weights[n] += weight
-		}
-		if read += len(list); read >= maxPostings {
+	asked := askedOf(q)
+	least := p.threshold(asked)
+	result := p.index.Search(asked, least, limit)
+	took := work{names: result.Compared}
+	var found []Candidate
+	for i := range result.Found {
+		r := &result.Found[i]
+		if r.Score < least {
 			break
 		}
+		rec, size := p.bodies.open(r.ID)
+		if rec == nil {
+			continue // withdrawn since
+		}
+		p.opened.Add(1)
+		took.opened, took.bytes = took.opened+1, took.bytes+size
+		if c, ok := candidateOf(q, asked, r, rec); ok {
+			found = append(found, c)
+		}
 	}
-	type found struct {
-		slot   *slot
-		weight float64
-	}
-	all := make([]found, 0, len(weights))
-	for n, w := range weights {
-		all = append(all, found{p.slots[n], w})
-	}
-	slices.SortFunc(all, func(a, b found) int {
-		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.slot.id, b.slot.id))
-	})
-	out := make([]*slot, 0, min(len(all), maxCandidates))
-	for _, f := range all[:min(len(all), maxCandidates)] {
-		out = append(out, f.slot)
+	sortCandidates(found)
+	return found, took
+}
+
+// Rank returns the persons that are the nearest to the one asked about, whether or not anybody
+// should be told of them, with the log-odds that they are the person: for measuring.
+func (p *Persons) Rank(q *queryv1.PersonQuery, limit int) []Ranked {
+	var out []Ranked
+	asked := askedOf(q)
+	for _, r := range p.index.Search(asked, unreachable, limit).Found {
+		out = append(out, Ranked{r.ID, float64(r.Score)})
 	}
 	return out
+}
+
+// Threshold is the log-odds from which on Search tells of a person.
+func (p *Persons) Threshold(q *queryv1.PersonQuery) float64 {
+	return float64(p.threshold(askedOf(q)))
+}
+
+// Alerts is for how many travellers of one name Search would tell of somebody, if they were born on
+// those days: for measuring, the name is searched once. A date that is empty is not known.
+func (p *Persons) Alerts(q *queryv1.PersonQuery, births []string) int {
+	asked := askedOf(q)
+	near, alerts := p.index.Nearest(asked, leastName), 0
+	for _, date := range births {
+		asked.Birth, asked.BirthKnown = askedSpan(date)
+		beside := names.Besides - 1
+		if near.Best(asked)[beside] >= p.threshold(asked) {
+			alerts++
+		}
+	}
+	return alerts
+}
+
+// Likeness compares two names and nothing else, from 0 to 1; from LikeFrom on they are taken for one
+// person's.
+func (p *Persons) Likeness(a, b string) float64 { return p.index.Likeness(a, b) }
+
+// LikeFrom is the likeness from which on two names are taken for one person's.
+const LikeFrom = names.LikeFrom
+
+// Ranked is one person and the log-odds of them.
+type Ranked struct {
+	ID      string
+	LogOdds float64
+}
+
+// unreachable is a score of which nobody needs to know why it came about.
+const unreachable = 1e6
+
+// askedOf is a query as the index wants it.
+func askedOf(q *queryv1.PersonQuery) *names.Query {
+	a := &names.Query{Name: q.GetName(), Primary: q.GetPrimary(), Secondary: q.GetSecondary(), Truncated: q.GetTruncated()}
+	a.Birth, a.BirthKnown = askedSpan(q.GetBirthDate())
+	if n := q.GetNationality(); n != nationalityUnspecified {
+		a.Nationality = issuerOf(n)
+	}
+	if c := q.GetBirthCountry(); c != nationalityUnspecified {
+		a.Born = issuerOf(c)
+	}
+	a.Sex = sexLetter(q.GetSex())
+	return a
+}
+
+// subjectOf is a record as the index wants it.
+func subjectOf(id string, rec *recordv1.Record) (*names.Person, bool) {
+	person := rec.GetPerson()
+	if person == nil || person.GetKind() == recordv1.PersonKind_PERSON_KIND_ENTITY {
+		return nil, false
+	}
+	p := &names.Person{ID: id, Sex: sexLetter(person.GetSex())}
+	for _, n := range person.GetNames() {
+		// All of them, so that a name is told by its place; one that cannot be read is no name there.
+		p.Names = append(p.Names, names.Name{Text: textOf(n), Trust: trustOf(n.GetType())})
+	}
+	for _, b := range person.GetBirths() {
+		if s, ok := recordedSpan(b); ok {
+			p.Births = append(p.Births, s)
+		}
+		if b.GetCountry() != nationalityUnspecified {
+			p.Born = append(p.Born, issuerOf(b.GetCountry()))
+		}
+	}
+	for _, n := range person.GetNationalities() {
+		if n.GetCode() != nationalityUnspecified {
+			p.Nationalities = append(p.Nationalities, names.Nationality{Code: issuerOf(n.GetCode()),
+				Former: n.GetStatus() == recordv1.NationalityStatus_NATIONALITY_STATUS_FORMER})
+		}
+	}
+	for _, d := range person.GetNotSameAs() {
+		// Without a whole date and a name a distinction would let too many pass.
+		if b, ok := askedSpan(d.GetBirthDate()); ok && b.From == b.To {
+			p.NotSame = append(p.NotSame, names.NotSame{Name: d.GetName(), Born: b.From})
+		}
+	}
+	return p, true
+}
+
+// textOf is a name without its titles.
+func textOf(n *recordv1.Name) string {
+	text := ""
+	for _, part := range n.GetParts() {
+		if part.GetKind() == recordv1.NamePartKind_NAME_PART_KIND_TITLE || part.GetText() == "" {
+			continue
+		}
+		if text != "" {
+			text += " "
+		}
+		text += part.GetText()
+	}
+	return text
+}
+
+func trustOf(t recordv1.NameType) names.Trust {
+	switch t {
+	case recordv1.NameType_NAME_TYPE_LOW_QUALITY:
+		return names.Weak
+	case recordv1.NameType_NAME_TYPE_NOM_DE_GUERRE:
+		return names.NomDeGuerre
+	}
+	return names.Good
+}
+
+// sexLetter is a sex that a document tells. X is what it says of somebody whose sex it does not tell.
+func sexLetter(s recordv1.Sex) byte {
+	switch s {
+	case recordv1.Sex_SEX_FEMALE:
+		return 'F'
+	case recordv1.Sex_SEX_MALE:
+		return 'M'
+	}
+	return 0
+}
+
+// askedSpan reads a query's birth date: "YYYY", "YYYY-MM" or "YYYY-MM-DD". Parts that name no day
+// of the calendar are not known: a zone holds "00" and worse.
+func askedSpan(date string) (names.Span, bool) {
+	if len(date) < 4 || date[:4] == "0000" {
+		return names.Span{}, false
+	}
+	if d, err := time.Parse(time.DateOnly, date); err == nil {
+		return days(d, d), true
+	}
+	if len(date) >= len("2006-01") {
+		if d, err := time.Parse("2006-01", date[:len("2006-01")]); err == nil {
+			return days(d, d.AddDate(0, 1, -1)), true
+		}
+	}
+	if d, err := time.Parse("2006", date[:len("2006")]); err == nil {
+		return days(d, d.AddDate(1, 0, -1)), true
+	}
+	return names.Span{}, false
+}
+
+func days(from, to time.Time) names.Span { return names.Span{From: names.Day(from), To: names.Day(to)} }
+
+// recordedSpan reads a record's statement. A span that ends before it begins says nothing.
+func recordedSpan(b *recordv1.Birth) (names.Span, bool) {
+	from, err := time.Parse(time.DateOnly, b.GetFrom())
+	if err != nil {
+		return names.Span{}, false
+	}
+	to := from
+	if b.GetTo() != "" {
+		if to, err = time.Parse(time.DateOnly, b.GetTo()); err != nil || to.Before(from) {
+			return names.Span{}, false
+		}
+	}
+	s := days(from, to)
+	s.About = b.GetPrecision() == recordv1.DatePrecision_DATE_PRECISION_APPROXIMATE
+	return s, true
 }

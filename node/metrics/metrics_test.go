@@ -44,6 +44,9 @@ func sources() metrics.Sources {
 			return map[adminv1.PeerState]int{adminv1.PeerState_PEER_STATE_CONNECTED: 4}
 		},
 		Acts: func() int { return 1 },
+		Point: func() *adminv1.OperatingPoint {
+			return &adminv1.OperatingPoint{Together: 10_000, Classes: []*adminv1.PointOfClass{{EvidenceClass: adminv1.EvidenceClass_EVIDENCE_CLASS_BIRTH_DATE, AlertsPerThousand: 0.25}}}
+		},
 	}
 }
 
@@ -107,6 +110,8 @@ func TestEverySeries(t *testing.T) {
 		`entente_peers{state="connected"}`:                                        "4",
 		`entente_peers{state="distrusted"}`:                                       "0",
 		`entente_acts_waiting`:                                                    "1",
+		`entente_point_alerts_per_thousand{class="birth_date"}`:                   "0.25",
+		`entente_point_together_names`:                                            "10000",
 	} {
 		if got[series] != want {
 			t.Errorf("%s is %q, want %s", series, got[series], want)

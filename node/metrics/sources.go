@@ -38,6 +38,8 @@ type Sources struct {
 	Peers func() map[adminv1.PeerState]int
 	// Acts is how many acts wait for a second person.
 	Acts func() int
+	// Point is where an officer is told of a person.
+	Point func() *adminv1.OperatingPoint
 }
 
 // now collects what the sources say.
@@ -54,7 +56,7 @@ func (n *now) Describe(chan<- *prometheus.Desc) {}
 
 // Collect asks the sources. One that panics costs its own metrics and not the others.
 func (n *now) Collect(out chan<- prometheus.Metric) {
-	for _, source := range []func(set){n.alarms, n.books, n.quotas, n.pools, n.ends, n.peers, n.acts} {
+	for _, source := range []func(set){n.alarms, n.books, n.quotas, n.pools, n.ends, n.peers, n.acts, n.point} {
 		func() {
 			defer func() {
 				if recover() != nil {
@@ -174,4 +176,16 @@ func (n *now) acts(set set) {
 	if n.sources.Acts != nil {
 		set(gauge("acts_waiting", "Acts that wait for a second person."), float64(n.sources.Acts()))
 	}
+}
+
+func (n *now) point(set set) {
+	if n.sources.Point == nil {
+		return
+	}
+	p := n.sources.Point()
+	d := gauge("point_alerts_per_thousand", "Innocent travellers in a thousand of whom an officer is told, as it was set, by what is known of them.", "class")
+	for _, c := range p.GetClasses() {
+		set(d, c.GetAlertsPerThousand(), word(c.GetEvidenceClass().String(), "EVIDENCE_CLASS_"))
+	}
+	set(gauge("point_together_names", "How many names the thresholds take to be searched together."), float64(p.GetTogether()))
 }

@@ -60,6 +60,9 @@ type Importer struct {
 	IDKey []byte
 	// Written is called after each durable batch, so that indexes follow at once. May be nil.
 	Written func()
+	// Visible returns when indexes have followed, or give up. It is called before an import is
+	// acknowledged. May be nil.
+	Visible func(context.Context)
 
 	once sync.Once
 	turn chan struct{}
@@ -133,10 +136,13 @@ func (im *Importer) ImportIf(ctx context.Context, header *recordv1.ImportHeader,
 			return job.report, err
 		}
 	}
-	if err := job.write(ctx); err != nil {
-		return job.report, err
+	if err = job.write(ctx); err == nil {
+		err = job.withdraw(ctx, gone)
 	}
-	return job.report, job.withdraw(ctx, gone)
+	if im.Visible != nil {
+		im.Visible(ctx)
+	}
+	return job.report, err
 }
 
 // job is one import.

@@ -18,6 +18,7 @@ import (
 	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/node/match"
 	"github.com/entente-mesh/entente/node/records"
+	"github.com/entente-mesh/entente/node/screening"
 	"github.com/entente-mesh/entente/node/store"
 	"github.com/entente-mesh/entente/node/vault"
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
@@ -28,8 +29,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // desk is Belgium's importer over a real store.
 type desk struct {
 	*records.Importer
-	store *store.Store
-	wrote int
+	store    *store.Store
+	holdings *screening.Holdings
+	saved    *screening.Saved
+	wrote    int
+}
+
+// save saves the index of persons beside the store.
+func (d *desk) save(t *testing.T) {
+	t.Helper()
+	if err := d.holdings.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !d.saved.Whole() {
+		t.Fatal("no index is saved")
+	}
 }
 
 func belgium(t *testing.T) *desk {
@@ -46,8 +60,11 @@ func belgiumIn(t *testing.T, dir string) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
+	saved := screening.NewSaved(screening.SavedConfig{
+		Path: filepath.Join(dir, "persons.index"), Keys: vault.Config{Path: filepath.Join(dir, "index.vault"), Master: key, Label: "index"},
+	})
 	s, err := store.Open(t.Context(), store.Config{
-		Path: filepath.Join(dir, "store.db"), Vault: v, LookupKey: key, StateKey: key, DocumentKey: match.DocumentKey,
+		Path: filepath.Join(dir, "store.db"), Vault: saved.Guard(v), LookupKey: key, StateKey: key, DocumentKey: match.DocumentKey,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +73,7 @@ func belgiumIn(t *testing.T, dir string) *desk {
 		if err := s.Check(context.Background(), nil); err != nil && !errors.Is(err, store.ErrClosed) {
 			t.Error(err)
 		}
-		if err := errors.Join(s.Close(), v.Close()); err != nil {
+		if err := errors.Join(s.Close(), v.Close(), saved.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -64,7 +81,8 @@ func belgiumIn(t *testing.T, dir string) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{store: s}
+	d := &desk{store: s, holdings: screening.NewHoldings("BEL", s, nil, nil), saved: saved}
+	d.holdings.SaveIn(saved, s)
 	d.Importer = &records.Importer{Store: s, Fitter: fitter, IDKey: key, Written: func() { d.wrote++ }}
 	return d
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/entente-mesh/entente/node/records"
 	"github.com/entente-mesh/entente/node/store"
+	"github.com/entente-mesh/entente/node/vault"
 	recordv1 "github.com/entente-mesh/entente/proto/gen/entente/record/v1"
 )
 
@@ -140,8 +141,8 @@ func (d *desk) all(t *testing.T) (list []*recordv1.Record) {
 }
 
 // TestNothingReadableOnTheDisk imports lists, and looks for their names and numbers in every byte
-// that lies in the folder: with the WAL, with the keys, after everything was folded in, and, once
-// one record was erased, in all that the remaining keys still open.
+// that lies in the folder: with the WAL, with the keys, with the saved index of persons, after
+// everything was folded in, and, once one record was erased, in all that the remaining keys still open.
 func TestNothingReadableOnTheDisk(t *testing.T) {
 	dir, empty := t.TempDir(), t.TempDir()
 	if err := belgiumIn(t, empty).store.PutState(t.Context(), "pins", "any", nil); err != nil {
@@ -197,7 +198,12 @@ func TestNothingReadableOnTheDisk(t *testing.T) {
 	if found, _ := look.in(plain); found == 0 {
 		t.Fatal("the search finds nothing in a record that is not sealed")
 	}
+	d.save(t)
 	look.folder(t, "imported", dir)
+	index, err := os.ReadFile(filepath.Join(dir, "persons.index"))
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	// One person is erased with what hangs on it.
 	at := slices.IndexFunc(held, func(r *recordv1.Record) bool { return r.GetRecordId() == "wanted-cccc" })
@@ -212,6 +218,22 @@ func TestNothingReadableOnTheDisk(t *testing.T) {
 		}
 	}
 	look.folder(t, "erased", dir)
+	// The index that was saved before it is of no use with the keys that remain; the next one is.
+	if err := os.WriteFile(filepath.Join(dir, "persons.index"), index, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := vault.Open(vault.Config{Path: filepath.Join(dir, "index.vault"), Master: key, Label: "index"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range keys.Live() {
+		t.Errorf("key %d of the saved index is not destroyed", id)
+	}
+	if err := keys.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.save(t)
+	look.folder(t, "erased, and the index saved again", dir)
 	for _, rec := range d.all(t) {
 		b, err := proto.Marshal(rec)
 		if err != nil {

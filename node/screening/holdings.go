@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -36,28 +35,33 @@ type Records interface {
 type Holdings struct {
 	self    identity.Bureau
 	records Records
-	persons *match.Persons
+	persons atomic.Pointer[match.Persons] // replaced by the first Load
+	setting sync.Mutex                    // the point is set, or the index taken up at the point that is
 	now     func() time.Time
 	logger  *slog.Logger
+	decoy   *match.Decoy // a person whom nobody holds
+	scored  atomic.Uint64
+
 	poke    chan struct{}
+	waiting queue
 	loading sync.Mutex // one Load at a time: changes are taken over in their order
+	begun   bool       // the index has been read once; guarded by loading
 	seq     int64      // of the newest change in the index; guarded by loading
 	// failing is since when the store cannot be followed, as UnixNano; 0: it can.
 	failing atomic.Int64
-	scored  atomic.Uint64
-	decoy   *recordv1.Record // a person whom nobody holds; never changed
+	changed atomic.Int64 // changes since the index was saved
+
+	saved *Saved // nil: the index is not saved
+	state State
+	// saving is held by who saves the index, before loading.
+	saving   sync.Mutex
+	savedAt  time.Time // when it was tried last; guarded by saving
+	measured atomic.Pointer[measurement]
+	// measuring is held by who measures the thresholds.
+	measuring sync.Mutex
+	each      int         // innocents of each region that are measured with; 0: match.Innocents
+	hurry     atomic.Bool // somebody waits for what is measured
 }
-
-// followInterval is how often the index looks for changes when nobody pokes it: a bound on how
-// long a withdrawal on another replica goes unseen.
-const followInterval = 500 * time.Millisecond
-
-// lagPatience is how long the index answers while the store cannot be followed: a hiccup costs
-// nobody a check, but a check must not be answered from yesterday's records as if from today's.
-const lagPatience = 3 * time.Second
-
-// followBatch is how many changes are taken over at once.
-const followBatch = 2000
 
 // NewHoldings returns holdings over the own records, with an empty index: call Load.
 func NewHoldings(self identity.Bureau, records Records, now func() time.Time, logger *slog.Logger) *Holdings {
@@ -67,68 +71,35 @@ func NewHoldings(self identity.Bureau, records Records, now func() time.Time, lo
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Holdings{
-		self: self, records: records, persons: match.NewPersons(match.Options{}), now: now, logger: logger,
-		poke: make(chan struct{}, 1), decoy: gate.DecoyPerson(self),
+	h := &Holdings{
+		self: self, records: records, now: now, logger: logger,
+		poke: make(chan struct{}, 1), decoy: match.NewDecoy(gate.DecoyPerson(self)),
 	}
+	h.persons.Store(match.NewPersons(match.Options{}))
+	return h
 }
 
-// Load brings the index up to the store's newest change.
-func (h *Holdings) Load(ctx context.Context) error {
-	h.loading.Lock()
-	defer h.loading.Unlock()
-	for {
-		changes, err := h.records.Changes(ctx, h.seq, followBatch, gate.Persons)
-		if err != nil {
-			if ctx.Err() == nil {
-				h.failing.CompareAndSwap(0, h.now().UnixNano())
-			}
-			return fmt.Errorf("index of persons: %w", err)
-		}
-		h.failing.Store(0)
-		if len(changes) == 0 {
-			return nil
-		}
-		for _, c := range changes {
-			if c.Record == nil {
-				h.persons.Remove(c.RecordID)
-			} else {
-				h.persons.Put(c.RecordID, c.Record)
-			}
-			h.seq = c.Seq
-		}
-	}
+// held is the index as it is now.
+func (h *Holdings) held() *match.Persons { return h.persons.Load() }
+
+// hold takes an index up, at the point that was set meanwhile.
+func (h *Holdings) hold(persons *match.Persons, seq int64) {
+	h.setting.Lock()
+	defer h.setting.Unlock()
+	persons.SetPoint(h.held().Point())
+	h.persons.Store(persons)
+	h.seq = seq
 }
 
-// lags tells that the index has not followed the store for too long to be answered from.
-func (h *Holdings) lags() bool {
-	since := h.failing.Load()
-	return since != 0 && h.now().Sub(time.Unix(0, since)) > lagPatience
-}
+// Point is the operating point: where an officer is told of a person.
+func (h *Holdings) Point() match.OperatingPoint { return h.held().Point() }
 
-// Follow keeps the index up to date until ctx ends.
-func (h *Holdings) Follow(ctx context.Context) {
-	tick := time.NewTicker(followInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-h.poke:
-		case <-tick.C:
-		}
-		if err := h.Load(ctx); err != nil && ctx.Err() == nil {
-			h.logger.ErrorContext(ctx, "the index of persons lags behind the store", slog.Any("error", err))
-		}
-	}
-}
-
-// Poke says that the store has changed.
-func (h *Holdings) Poke() {
-	select {
-	case h.poke <- struct{}{}:
-	default:
-	}
+// SetPoint sets the operating point. It holds at once, by the thresholds that follow from it alone;
+// those of the list itself are measured in the background.
+func (h *Holdings) SetPoint(o match.OperatingPoint) {
+	h.setting.Lock()
+	defer h.setting.Unlock()
+	h.held().SetPoint(o)
 }
 
 // SearchDocuments implements gate.Searcher.
@@ -202,7 +173,12 @@ func (h *Holdings) SearchPersons(_ context.Context, q *queryv1.PersonQuery, dept
 	}
 	now := h.now()
 	// All are looked at: those that have expired must not push others out.
-	candidates, decoys := h.persons.SearchEvenly(q, match.MaxHits, depth.Least, h.decoy)
+	var candidates, decoys []match.Candidate
+	if depth.Least > 0 {
+		candidates, decoys = h.held().SearchEvenly(q, match.MaxHits, depth.Least, h.decoy)
+	} else { // at home nothing is withheld
+		candidates = h.held().Search(q, match.MaxHits)
+	}
 	found := make([]gate.Found, 0, len(candidates)+len(decoys))
 	var untold []gate.Found
 	for _, c := range candidates {
@@ -226,8 +202,11 @@ func (h *Holdings) SearchPersons(_ context.Context, q *queryv1.PersonQuery, dept
 // Scored is how many candidates were compared so far, decoys among them.
 func (h *Holdings) Scored() uint64 { return h.scored.Load() }
 
+// Opened is how many bodies of persons were opened so far, those of decoys among them.
+func (h *Holdings) Opened() uint64 { return h.held().Opened() }
+
 // Persons is how many persons the index holds.
-func (h *Holdings) Persons() int { return h.persons.Len() }
+func (h *Holdings) Persons() int { return h.held().Len() }
 
 // expired tells whether a record may not be used any more, at home or abroad.
 func expired(rec *recordv1.Record, now time.Time) bool {
@@ -263,7 +242,7 @@ func (s *Screening) home(ctx context.Context, subject *subject) (atHome, error) 
 		if err != nil {
 			return out, s.unsearchable(ctx, err)
 		}
-		found = append(found, persons...)
+		found = append(found, s.cfg.Holdings.linked(p, found, persons)...)
 		out.status.Collections = append(out.status.Collections, gate.Persons)
 	}
 	for _, f := range found {

@@ -10,6 +10,7 @@ import (
 	"github.com/entente-mesh/entente/federation/fault"
 	"github.com/entente-mesh/entente/node/formats/mrz"
 	"github.com/entente-mesh/entente/node/match"
+	"github.com/entente-mesh/entente/node/match/script"
 	"github.com/entente-mesh/entente/pki/identity"
 	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 	screeningv1 "github.com/entente-mesh/entente/proto/gen/entente/screening/v1"
@@ -50,7 +51,7 @@ func (s *Screening) read(req *screeningv1.CheckRequest) (*subject, error) {
 		out.traveller.Document = d
 	}
 	if p := req.GetPerson(); p != nil {
-		if match.NormaliseName(p.GetName()+" "+p.GetPrimary()+" "+p.GetSecondary()) == "" {
+		if len(script.Zone(p.GetName()+" "+p.GetPrimary()+" "+p.GetSecondary())) == 0 {
 			return nil, fault.New(codes.InvalidArgument, fault.MalformedRequest, "person.name",
 				"the person has no name that can be compared: give it, in Latin letters where its own script is not known here")
 		}
@@ -59,12 +60,19 @@ func (s *Screening) read(req *screeningv1.CheckRequest) (*subject, error) {
 			return nil, fault.New(codes.InvalidArgument, fault.UnknownCountry, "person.nationality",
 				fmt.Sprintf("the nationality %s is neither an ISO 3166-1 alpha-3 code nor one of Doc 9303-3: correct it, or leave it out.", p.GetNationality()))
 		}
+		if p.GetBirthCountry() != "" && !identity.KnownCode(p.GetBirthCountry()) {
+			return nil, fault.New(codes.InvalidArgument, fault.UnknownCountry, "person.birth_country",
+				fmt.Sprintf("the country of birth %s is neither an ISO 3166-1 alpha-3 code nor one of Doc 9303-3: correct it, or leave it out.", p.GetBirthCountry()))
+		}
 		if err := checkBirthDate(p.GetBirthDate()); err != nil {
 			return nil, err
 		}
 		// One code for one state: rules about a state's nationals must not be missed by another.
 		if b, ok := identity.BureauOfIssuer(p.GetNationality()); ok {
 			p.Nationality = string(b)
+		}
+		if b, ok := identity.BureauOfIssuer(p.GetBirthCountry()); ok {
+			p.BirthCountry = string(b)
 		}
 		out.traveller.Person = p
 	}

@@ -28,12 +28,13 @@ type cost struct {
 	Gate   gate.Work
 	Store  store.Work
 	Scored uint64
+	Bodies uint64 // of persons, that were opened
 }
 
 // answered has Bulgaria answer Spain, and returns the answer and what it took.
 func (p *post) answered(t *testing.T, document *queryv1.DocumentQuery, person *queryv1.PersonQuery) cost {
 	t.Helper()
-	gateBefore, storeBefore, scoredBefore := p.gate.Work(), p.store.Work(), p.holdings.Scored()
+	gateBefore, storeBefore, scoredBefore, openedBefore := p.gate.Work(), p.store.Work(), p.holdings.Scored(), p.holdings.Opened()
 	question := &queryv1.Ask{
 		AskId: "a7f6fb0e-3a34-4f4e-9f6b-0b1c9b5d2a11", Audience: string(bgr), MaxCandidates: 10,
 		Requester:     &queryv1.Requester{Bureau: string(esp), Agency: "border-police", Role: "officer"},
@@ -55,7 +56,7 @@ func (p *post) answered(t *testing.T, document *queryv1.DocumentQuery, person *q
 	}
 	g, s := p.gate.Work(), p.store.Work()
 	return cost{
-		Answer: reply.Answer, Scored: p.holdings.Scored() - scoredBefore,
+		Answer: reply.Answer, Scored: p.holdings.Scored() - scoredBefore, Bodies: p.holdings.Opened() - openedBefore,
 		Store: store.Work{Hashes: s.Hashes - storeBefore.Hashes, Rows: s.Rows - storeBefore.Rows, Opened: s.Opened - storeBefore.Opened},
 		Gate: gate.Work{
 			Searches: g.Searches - gateBefore.Searches, Candidates: g.Candidates - gateBefore.Candidates, Decisions: g.Decisions - gateBefore.Decisions,
@@ -145,7 +146,7 @@ func TestWithheldCostsWhatNoneCosts(t *testing.T) {
 	if hit := p.answered(t, nil, &queryv1.PersonQuery{Name: "Ulvaric Senderov", BirthDate: "1970-02-03"}); len(hit.Answer.GetResults()[0].GetHits()) != 1 {
 		t.Error("what may be told is not told")
 	}
-	if noDocument.Store.Opened != gate.DefaultSlots || noDocument.Gate.Candidates != gate.DefaultSlots || noPerson.Scored != gate.DefaultSlots {
+	if noDocument.Store.Opened != gate.DefaultSlots || noDocument.Gate.Candidates != gate.DefaultSlots || noPerson.Scored != gate.DefaultSlots || noPerson.Bodies != gate.DefaultSlots+1 {
 		t.Errorf("none costs %+v and %+v: no decoys were worked on", noDocument, noPerson)
 	}
 }

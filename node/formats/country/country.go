@@ -41,9 +41,20 @@ var load = sync.OnceValue(func() index {
 })
 
 // Alpha3 returns the ISO 3166-1 alpha-3 code of a state's name in English or French. Case,
-// accents, punctuation and a leading article make no difference.
+// accents, punctuation, an article, the abbreviations of "republic" and the like, and what a
+// register puts behind a comma ("Congo, Democratic Republic of the") make no difference.
 func Alpha3(name string) (string, bool) {
-	code, ok := load().byName[fold(name)]
+	x := load()
+	if code, ok := x.byName[fold(name)]; ok {
+		return code, true
+	}
+	head, tail, ok := strings.Cut(strings.TrimRight(strings.TrimSpace(name), ")"), ",")
+	if !ok {
+		if head, tail, ok = strings.Cut(strings.TrimRight(strings.TrimSpace(name), ")"), "("); !ok {
+			return "", false
+		}
+	}
+	code, ok := x.byName[fold(tail+" "+head)]
 	return code, ok
 }
 
@@ -62,13 +73,20 @@ func Parse(s string) (string, bool) {
 		return upper, true
 	}
 	if len(s) == 2 {
-		return FromAlpha2(s)
+		if code, ok := FromAlpha2(s); ok {
+			return code, true
+		}
 	}
 	return Alpha3(s)
 }
 
 // articles may stand before a name, in either language.
 var articles = []string{"the ", "la ", "le ", "les ", "l "}
+
+// abbreviations are written out, and so is the one word that is written with and without its apostrophe.
+var abbreviations = map[string]string{
+	"rep": "republic", "dem": "democratic", "fed": "federal", "isl": "islamic", "is": "islands", "peoples": "people s",
+}
 
 // fold is the form under which names are compared: letters and digits in lower case without
 // marks, words separated by one blank.
@@ -90,7 +108,13 @@ func fold(name string) string {
 			blank = true
 		}
 	}
-	folded := out.String()
+	words := strings.Fields(out.String())
+	for i, w := range words {
+		if whole, ok := abbreviations[w]; ok {
+			words[i] = whole
+		}
+	}
+	folded := strings.TrimSuffix(strings.Join(words, " "), " the")
 	for _, a := range articles {
 		if rest, ok := strings.CutPrefix(folded, a); ok {
 			folded = rest

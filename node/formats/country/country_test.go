@@ -26,10 +26,24 @@ func TestNamesAsListsWriteThem(t *testing.T) {
 		"the Netherlands": "NLD", "Les Comores": "COM", "St. Lucia": "LCA", "Saint Lucia": "LCA",
 		"Trinidad & Tobago": "TTO", "Guinea-Bissau": "GNB", "Guinea": "GIN", "Equatorial Guinea": "GNQ",
 		"Niger": "NER", "Nigeria": "NGA", "State of Palestine": "PSE", " South  Sudan\n": "SSD", "Sudan": "SDN",
+		"Iran": "IRN", "Iran, Islamic Rep. of": "IRN", "Russia": "RUS", "Syria": "SYR", "Syrian Arab Rep.": "SYR",
+		"Korea, North": "PRK", "Korea (South)": "KOR", "Korea, DPR": "PRK", "Korea (the Republic of)": "KOR",
+		"Democratic Peoples Republic of Korea": "PRK", "Korea, Dem. People's Rep.": "PRK", "ROK": "KOR",
+		"Congo, Rep.": "COG", "Congo (the)": "COG", "Congo, Dem. Rep.": "COD", "Congo, Democratic Republic of": "COD", "DR Congo": "COD",
+		"Gambia (the)": "GMB", "Bahamas, The": "BHS", "Germany, Federal Republic of": "DEU", "China, People's Republic of": "CHN",
+		"Palestinian": "PSE", "Moldova (the Republic of)": "MDA", "Macedonia, FYR": "MKD",
 		"China, Hong Kong Special Administrative Region": "HKG", "Viet Nam": "VNM", "Dominica": "DMA", "Dominican Republic": "DOM",
 	} {
 		if got, ok := Alpha3(name); !ok || got != want {
 			t.Errorf("Alpha3(%q) = %q, %v, want %s", name, got, ok, want)
+		}
+	}
+}
+
+func TestTwoLettersAreACodeOrAName(t *testing.T) {
+	for written, want := range map[string]string{"UK": "GBR", "GB": "GBR", "US": "USA", "IR": "IRN"} {
+		if got, ok := Parse(written); !ok || got != want {
+			t.Errorf("Parse(%q) = %q, %v, want %s", written, got, ok, want)
 		}
 	}
 }
@@ -46,7 +60,7 @@ func TestWhatIsNotRecognisedIsNotGuessed(t *testing.T) {
 }
 
 func TestCodes(t *testing.T) {
-	for s, want := range map[string]string{"BEL": "BEL", "bel": "BEL", "BE": "BEL", " ES ": "ESP", "be": "", "Liban": "LBN", "XXA": "XXA", "UNO": "UNO", "UK": "", "QQ": ""} {
+	for s, want := range map[string]string{"BEL": "BEL", "bel": "BEL", "BE": "BEL", " ES ": "ESP", "be": "", "Liban": "LBN", "XXA": "XXA", "UNO": "UNO", "QQ": ""} {
 		if got, ok := Parse(s); got != want || ok != (want != "") {
 			t.Errorf("Parse(%q) = %q, %v, want %q", s, got, ok, want)
 		}

@@ -228,6 +228,59 @@ func (QuotaScope) EnumDescriptor() ([]byte, []int) {
 	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{2}
 }
 
+// EvidenceClass is what is known of a traveller, beside what a document says of itself.
+type EvidenceClass int32
+
+const (
+	// Not said.
+	EvidenceClass_EVIDENCE_CLASS_UNSPECIFIED EvidenceClass = 0
+	// The name; the birth date is not known.
+	EvidenceClass_EVIDENCE_CLASS_NAME EvidenceClass = 1
+	// The name and the birth date; nationality and sex where they are known too.
+	EvidenceClass_EVIDENCE_CLASS_BIRTH_DATE EvidenceClass = 2
+)
+
+// Enum value maps for EvidenceClass.
+var (
+	EvidenceClass_name = map[int32]string{
+		0: "EVIDENCE_CLASS_UNSPECIFIED",
+		1: "EVIDENCE_CLASS_NAME",
+		2: "EVIDENCE_CLASS_BIRTH_DATE",
+	}
+	EvidenceClass_value = map[string]int32{
+		"EVIDENCE_CLASS_UNSPECIFIED": 0,
+		"EVIDENCE_CLASS_NAME":        1,
+		"EVIDENCE_CLASS_BIRTH_DATE":  2,
+	}
+)
+
+func (x EvidenceClass) Enum() *EvidenceClass {
+	p := new(EvidenceClass)
+	*p = x
+	return p
+}
+
+func (x EvidenceClass) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EvidenceClass) Descriptor() protoreflect.EnumDescriptor {
+	return file_entente_admin_v1_admin_service_proto_enumTypes[3].Descriptor()
+}
+
+func (EvidenceClass) Type() protoreflect.EnumType {
+	return &file_entente_admin_v1_admin_service_proto_enumTypes[3]
+}
+
+func (x EvidenceClass) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EvidenceClass.Descriptor instead.
+func (EvidenceClass) EnumDescriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{3}
+}
+
 // GetStatusRequest asks for the node's status.
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -309,9 +362,11 @@ type GetStatusResponse struct {
 	// The books.
 	Books *BooksStatus `protobuf:"bytes,20,opt,name=books,proto3" json:"books,omitempty"`
 	// How many acts wait for a second person.
-	ActsWaiting   uint32 `protobuf:"varint,21,opt,name=acts_waiting,json=actsWaiting,proto3" json:"acts_waiting,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ActsWaiting uint32 `protobuf:"varint,21,opt,name=acts_waiting,json=actsWaiting,proto3" json:"acts_waiting,omitempty"`
+	// From where on an officer is told of a person, without what other points would cost.
+	OperatingPoint *OperatingPoint `protobuf:"bytes,22,opt,name=operating_point,json=operatingPoint,proto3" json:"operating_point,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -489,6 +544,13 @@ func (x *GetStatusResponse) GetActsWaiting() uint32 {
 		return x.ActsWaiting
 	}
 	return 0
+}
+
+func (x *GetStatusResponse) GetOperatingPoint() *OperatingPoint {
+	if x != nil {
+		return x.OperatingPoint
+	}
+	return nil
 }
 
 // CollectionStatus is how much a collection holds.
@@ -2240,12 +2302,595 @@ func (*RefuseActResponse) Descriptor() ([]byte, []int) {
 	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{31}
 }
 
+// OperatingPoint is from where on an officer is told of a person: how many travellers of whom
+// nobody is on a list are stopped all the same.
+type OperatingPoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What holds for each class of evidence.
+	Classes []*PointOfClass `protobuf:"bytes,1,rep,name=classes,proto3" json:"classes,omitempty"`
+	// How many names are searched together, at all bureaus: what the alerts are meant for. Never less
+	// than own_names.
+	Together uint64 `protobuf:"varint,2,opt,name=together,proto3" json:"together,omitempty"`
+	// How many names this bureau holds.
+	OwnNames uint64 `protobuf:"varint,3,opt,name=own_names,json=ownNames,proto3" json:"own_names,omitempty"`
+	// How many the operator said are searched together. 0: nobody said; then 10,000, or own_names
+	// where those are more.
+	TogetherSet   uint64 `protobuf:"varint,4,opt,name=together_set,json=togetherSet,proto3" json:"together_set,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperatingPoint) Reset() {
+	*x = OperatingPoint{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperatingPoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperatingPoint) ProtoMessage() {}
+
+func (x *OperatingPoint) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperatingPoint.ProtoReflect.Descriptor instead.
+func (*OperatingPoint) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *OperatingPoint) GetClasses() []*PointOfClass {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *OperatingPoint) GetTogether() uint64 {
+	if x != nil {
+		return x.Together
+	}
+	return 0
+}
+
+func (x *OperatingPoint) GetOwnNames() uint64 {
+	if x != nil {
+		return x.OwnNames
+	}
+	return 0
+}
+
+func (x *OperatingPoint) GetTogetherSet() uint64 {
+	if x != nil {
+		return x.TogetherSet
+	}
+	return 0
+}
+
+// PointOfClass is the operating point of one class of evidence.
+type PointOfClass struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The class.
+	EvidenceClass EvidenceClass `protobuf:"varint,1,opt,name=evidence_class,json=evidenceClass,proto3,enum=entente.admin.v1.EvidenceClass" json:"evidence_class,omitempty"`
+	// How many of 1,000 innocent travellers an officer is to be told of.
+	AlertsPerThousand float64 `protobuf:"fixed64,2,opt,name=alerts_per_thousand,json=alertsPerThousand,proto3" json:"alerts_per_thousand,omitempty"`
+	// The default.
+	DefaultAlertsPerThousand float64 `protobuf:"fixed64,3,opt,name=default_alerts_per_thousand,json=defaultAlertsPerThousand,proto3" json:"default_alerts_per_thousand,omitempty"`
+	// The log-odds (nats) from which on an officer is told, of a traveller whose name is at home in no
+	// region that was measured.
+	Threshold float64 `protobuf:"fixed64,4,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	// The same for names that are at home in a region. Empty until they are measured, and as long as
+	// the own list is so short that hardly anybody is like somebody on it.
+	Regions []*RegionThreshold `protobuf:"bytes,5,rep,name=regions,proto3" json:"regions,omitempty"`
+	// When they were measured.
+	CalibratedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=calibrated_at,json=calibratedAt,proto3" json:"calibrated_at,omitempty"`
+	// What this point and others cost. Empty until it is measured.
+	Recalls       []*RecallAt `protobuf:"bytes,7,rep,name=recalls,proto3" json:"recalls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PointOfClass) Reset() {
+	*x = PointOfClass{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PointOfClass) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PointOfClass) ProtoMessage() {}
+
+func (x *PointOfClass) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PointOfClass.ProtoReflect.Descriptor instead.
+func (*PointOfClass) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *PointOfClass) GetEvidenceClass() EvidenceClass {
+	if x != nil {
+		return x.EvidenceClass
+	}
+	return EvidenceClass_EVIDENCE_CLASS_UNSPECIFIED
+}
+
+func (x *PointOfClass) GetAlertsPerThousand() float64 {
+	if x != nil {
+		return x.AlertsPerThousand
+	}
+	return 0
+}
+
+func (x *PointOfClass) GetDefaultAlertsPerThousand() float64 {
+	if x != nil {
+		return x.DefaultAlertsPerThousand
+	}
+	return 0
+}
+
+func (x *PointOfClass) GetThreshold() float64 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
+func (x *PointOfClass) GetRegions() []*RegionThreshold {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+func (x *PointOfClass) GetCalibratedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CalibratedAt
+	}
+	return nil
+}
+
+func (x *PointOfClass) GetRecalls() []*RecallAt {
+	if x != nil {
+		return x.Recalls
+	}
+	return nil
+}
+
+// RegionThreshold is from where on an officer is told of a traveller of one region's names.
+type RegionThreshold struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The region.
+	Region string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// Log-odds, in nats.
+	Threshold     float64 `protobuf:"fixed64,2,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegionThreshold) Reset() {
+	*x = RegionThreshold{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegionThreshold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegionThreshold) ProtoMessage() {}
+
+func (x *RegionThreshold) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegionThreshold.ProtoReflect.Descriptor instead.
+func (*RegionThreshold) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RegionThreshold) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *RegionThreshold) GetThreshold() float64 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
+// RecallAt is what one point costs.
+type RecallAt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The point.
+	AlertsPerThousand float64 `protobuf:"fixed64,1,opt,name=alerts_per_thousand,json=alertsPerThousand,proto3" json:"alerts_per_thousand,omitempty"`
+	// The share of the listed, asked for as another source writes them, of whom an officer is told.
+	Recall        float64 `protobuf:"fixed64,2,opt,name=recall,proto3" json:"recall,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecallAt) Reset() {
+	*x = RecallAt{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecallAt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecallAt) ProtoMessage() {}
+
+func (x *RecallAt) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecallAt.ProtoReflect.Descriptor instead.
+func (*RecallAt) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *RecallAt) GetAlertsPerThousand() float64 {
+	if x != nil {
+		return x.AlertsPerThousand
+	}
+	return 0
+}
+
+func (x *RecallAt) GetRecall() float64 {
+	if x != nil {
+		return x.Recall
+	}
+	return 0
+}
+
+// RecallMeasurement is how the recall was measured.
+type RecallMeasurement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it was measured last. Not set: not yet.
+	MeasuredAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=measured_at,json=measuredAt,proto3" json:"measured_at,omitempty"`
+	// How many invented persons were looked for.
+	LookedFor uint32 `protobuf:"varint,2,opt,name=looked_for,json=lookedFor,proto3" json:"looked_for,omitempty"`
+	// How many names of the own list they were looked for among.
+	OwnNames uint64 `protobuf:"varint,3,opt,name=own_names,json=ownNames,proto3" json:"own_names,omitempty"`
+	// How, in a sentence.
+	Method string `protobuf:"bytes,4,opt,name=method,proto3" json:"method,omitempty"`
+	// Whether it is being measured now.
+	Running       bool `protobuf:"varint,5,opt,name=running,proto3" json:"running,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecallMeasurement) Reset() {
+	*x = RecallMeasurement{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecallMeasurement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecallMeasurement) ProtoMessage() {}
+
+func (x *RecallMeasurement) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecallMeasurement.ProtoReflect.Descriptor instead.
+func (*RecallMeasurement) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *RecallMeasurement) GetMeasuredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MeasuredAt
+	}
+	return nil
+}
+
+func (x *RecallMeasurement) GetLookedFor() uint32 {
+	if x != nil {
+		return x.LookedFor
+	}
+	return 0
+}
+
+func (x *RecallMeasurement) GetOwnNames() uint64 {
+	if x != nil {
+		return x.OwnNames
+	}
+	return 0
+}
+
+func (x *RecallMeasurement) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *RecallMeasurement) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
+// GetOperatingPointRequest asks for the operating point.
+type GetOperatingPointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Begin to measure, unless that is under way. The answer does not wait for it.
+	Measure       bool `protobuf:"varint,1,opt,name=measure,proto3" json:"measure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOperatingPointRequest) Reset() {
+	*x = GetOperatingPointRequest{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOperatingPointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOperatingPointRequest) ProtoMessage() {}
+
+func (x *GetOperatingPointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOperatingPointRequest.ProtoReflect.Descriptor instead.
+func (*GetOperatingPointRequest) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *GetOperatingPointRequest) GetMeasure() bool {
+	if x != nil {
+		return x.Measure
+	}
+	return false
+}
+
+// GetOperatingPointResponse is the operating point and what it costs.
+type GetOperatingPointResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The point.
+	Point *OperatingPoint `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
+	// How the recall was measured.
+	Measurement   *RecallMeasurement `protobuf:"bytes,2,opt,name=measurement,proto3" json:"measurement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOperatingPointResponse) Reset() {
+	*x = GetOperatingPointResponse{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOperatingPointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOperatingPointResponse) ProtoMessage() {}
+
+func (x *GetOperatingPointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOperatingPointResponse.ProtoReflect.Descriptor instead.
+func (*GetOperatingPointResponse) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *GetOperatingPointResponse) GetPoint() *OperatingPoint {
+	if x != nil {
+		return x.Point
+	}
+	return nil
+}
+
+func (x *GetOperatingPointResponse) GetMeasurement() *RecallMeasurement {
+	if x != nil {
+		return x.Measurement
+	}
+	return nil
+}
+
+// SetOperatingPointRequest changes the point of a class, how many names are searched together, or
+// both.
+type SetOperatingPointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The class whose point it is. Unspecified: only together is changed.
+	EvidenceClass EvidenceClass `protobuf:"varint,1,opt,name=evidence_class,json=evidenceClass,proto3,enum=entente.admin.v1.EvidenceClass" json:"evidence_class,omitempty"`
+	// How many of 1,000 innocent travellers an officer is to be told of: more than 0, up to 1,000.
+	AlertsPerThousand float64 `protobuf:"fixed64,2,opt,name=alerts_per_thousand,json=alertsPerThousand,proto3" json:"alerts_per_thousand,omitempty"`
+	// How many names are searched together, at all bureaus: not less than the own list has. 0: the
+	// default. Not set: as it is.
+	Together      *uint64 `protobuf:"varint,3,opt,name=together,proto3,oneof" json:"together,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetOperatingPointRequest) Reset() {
+	*x = SetOperatingPointRequest{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetOperatingPointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetOperatingPointRequest) ProtoMessage() {}
+
+func (x *SetOperatingPointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetOperatingPointRequest.ProtoReflect.Descriptor instead.
+func (*SetOperatingPointRequest) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *SetOperatingPointRequest) GetEvidenceClass() EvidenceClass {
+	if x != nil {
+		return x.EvidenceClass
+	}
+	return EvidenceClass_EVIDENCE_CLASS_UNSPECIFIED
+}
+
+func (x *SetOperatingPointRequest) GetAlertsPerThousand() float64 {
+	if x != nil {
+		return x.AlertsPerThousand
+	}
+	return 0
+}
+
+func (x *SetOperatingPointRequest) GetTogether() uint64 {
+	if x != nil && x.Together != nil {
+		return *x.Together
+	}
+	return 0
+}
+
+// SetOperatingPointResponse is the operating point as it holds now.
+type SetOperatingPointResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The point.
+	Point         *OperatingPoint `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetOperatingPointResponse) Reset() {
+	*x = SetOperatingPointResponse{}
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetOperatingPointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetOperatingPointResponse) ProtoMessage() {}
+
+func (x *SetOperatingPointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_admin_v1_admin_service_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetOperatingPointResponse.ProtoReflect.Descriptor instead.
+func (*SetOperatingPointResponse) Descriptor() ([]byte, []int) {
+	return file_entente_admin_v1_admin_service_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *SetOperatingPointResponse) GetPoint() *OperatingPoint {
+	if x != nil {
+		return x.Point
+	}
+	return nil
+}
+
 var File_entente_admin_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_entente_admin_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
 	"$entente/admin/v1/admin_service.proto\x12\x10entente.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1centente/query/v1/query.proto\x1a#entente/record/v1/stewardship.proto\x1a\x1eentente/signed/v1/signed.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xf6\a\n" +
+	"\x10GetStatusRequest\"\xc1\b\n" +
 	"\x11GetStatusResponse\x12)\n" +
 	"\x06bureau\x18\x01 \x01(\tB\x11\xbaH\x0er\f2\n" +
 	"^[A-Z]{3}$R\x06bureau\x12!\n" +
@@ -2273,7 +2918,8 @@ const file_entente_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x12roster_fingerprint\x18\x12 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x11rosterFingerprint\x12:\n" +
 	"\x06alarms\x18\x13 \x03(\v2\x17.entente.admin.v1.AlarmB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x06alarms\x123\n" +
 	"\x05books\x18\x14 \x01(\v2\x1d.entente.admin.v1.BooksStatusR\x05books\x12!\n" +
-	"\facts_waiting\x18\x15 \x01(\rR\vactsWaiting\"U\n" +
+	"\facts_waiting\x18\x15 \x01(\rR\vactsWaiting\x12I\n" +
+	"\x0foperating_point\x18\x16 \x01(\v2 .entente.admin.v1.OperatingPointR\x0eoperatingPoint\"U\n" +
 	"\x10CollectionStatus\x12'\n" +
 	"\n" +
 	"collection\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18 R\n" +
@@ -2394,7 +3040,46 @@ const file_entente_admin_v1_admin_service_proto_rawDesc = "" +
 	"\x03act\x18\x01 \x01(\v2\x15.entente.admin.v1.ActR\x03act\"3\n" +
 	"\x10RefuseActRequest\x12\x1f\n" +
 	"\x06act_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x05actId\"\x13\n" +
-	"\x11RefuseActResponse*\x93\x01\n" +
+	"\x11RefuseActResponse\"\xb0\x01\n" +
+	"\x0eOperatingPoint\x12B\n" +
+	"\aclasses\x18\x01 \x03(\v2\x1e.entente.admin.v1.PointOfClassB\b\xbaH\x05\x92\x01\x02\x10\bR\aclasses\x12\x1a\n" +
+	"\btogether\x18\x02 \x01(\x04R\btogether\x12\x1b\n" +
+	"\town_names\x18\x03 \x01(\x04R\bownNames\x12!\n" +
+	"\ftogether_set\x18\x04 \x01(\x04R\vtogetherSet\"\xb5\x03\n" +
+	"\fPointOfClass\x12P\n" +
+	"\x0eevidence_class\x18\x01 \x01(\x0e2\x1f.entente.admin.v1.EvidenceClassB\b\xbaH\x05\x82\x01\x02\x10\x01R\revidenceClass\x12.\n" +
+	"\x13alerts_per_thousand\x18\x02 \x01(\x01R\x11alertsPerThousand\x12=\n" +
+	"\x1bdefault_alerts_per_thousand\x18\x03 \x01(\x01R\x18defaultAlertsPerThousand\x12\x1c\n" +
+	"\tthreshold\x18\x04 \x01(\x01R\tthreshold\x12E\n" +
+	"\aregions\x18\x05 \x03(\v2!.entente.admin.v1.RegionThresholdB\b\xbaH\x05\x92\x01\x02\x10@R\aregions\x12?\n" +
+	"\rcalibrated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fcalibratedAt\x12>\n" +
+	"\arecalls\x18\a \x03(\v2\x1a.entente.admin.v1.RecallAtB\b\xbaH\x05\x92\x01\x02\x10 R\arecalls\"P\n" +
+	"\x0fRegionThreshold\x12\x1f\n" +
+	"\x06region\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06region\x12\x1c\n" +
+	"\tthreshold\x18\x02 \x01(\x01R\tthreshold\"R\n" +
+	"\bRecallAt\x12.\n" +
+	"\x13alerts_per_thousand\x18\x01 \x01(\x01R\x11alertsPerThousand\x12\x16\n" +
+	"\x06recall\x18\x02 \x01(\x01R\x06recall\"\xc8\x01\n" +
+	"\x11RecallMeasurement\x12;\n" +
+	"\vmeasured_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"measuredAt\x12\x1d\n" +
+	"\n" +
+	"looked_for\x18\x02 \x01(\rR\tlookedFor\x12\x1b\n" +
+	"\town_names\x18\x03 \x01(\x04R\bownNames\x12 \n" +
+	"\x06method\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06method\x12\x18\n" +
+	"\arunning\x18\x05 \x01(\bR\arunning\"4\n" +
+	"\x18GetOperatingPointRequest\x12\x18\n" +
+	"\ameasure\x18\x01 \x01(\bR\ameasure\"\x9a\x01\n" +
+	"\x19GetOperatingPointResponse\x126\n" +
+	"\x05point\x18\x01 \x01(\v2 .entente.admin.v1.OperatingPointR\x05point\x12E\n" +
+	"\vmeasurement\x18\x02 \x01(\v2#.entente.admin.v1.RecallMeasurementR\vmeasurement\"\xca\x01\n" +
+	"\x18SetOperatingPointRequest\x12P\n" +
+	"\x0eevidence_class\x18\x01 \x01(\x0e2\x1f.entente.admin.v1.EvidenceClassB\b\xbaH\x05\x82\x01\x02\x10\x01R\revidenceClass\x12.\n" +
+	"\x13alerts_per_thousand\x18\x02 \x01(\x01R\x11alertsPerThousand\x12\x1f\n" +
+	"\btogether\x18\x03 \x01(\x04H\x00R\btogether\x88\x01\x01B\v\n" +
+	"\t_together\"S\n" +
+	"\x19SetOperatingPointResponse\x126\n" +
+	"\x05point\x18\x01 \x01(\v2 .entente.admin.v1.OperatingPointR\x05point*\x93\x01\n" +
 	"\tPeerState\x12\x1a\n" +
 	"\x16PEER_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PEER_STATE_CONNECTING\x10\x01\x12\x18\n" +
@@ -2418,7 +3103,12 @@ const file_entente_admin_v1_admin_service_proto_rawDesc = "" +
 	"QuotaScope\x12\x1b\n" +
 	"\x17QUOTA_SCOPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12QUOTA_SCOPE_BUREAU\x10\x01\x12\x16\n" +
-	"\x12QUOTA_SCOPE_AGENCY\x10\x022\xb7\b\n" +
+	"\x12QUOTA_SCOPE_AGENCY\x10\x02*g\n" +
+	"\rEvidenceClass\x12\x1e\n" +
+	"\x1aEVIDENCE_CLASS_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13EVIDENCE_CLASS_NAME\x10\x01\x12\x1d\n" +
+	"\x19EVIDENCE_CLASS_BIRTH_DATE\x10\x022\x93\n" +
+	"\n" +
 	"\fAdminService\x12T\n" +
 	"\tGetStatus\x12\".entente.admin.v1.GetStatusRequest\x1a#.entente.admin.v1.GetStatusResponse\x12T\n" +
 	"\tListPeers\x12\".entente.admin.v1.ListPeersRequest\x1a#.entente.admin.v1.ListPeersResponse\x12]\n" +
@@ -2434,7 +3124,9 @@ const file_entente_admin_v1_admin_service_proto_rawDesc = "" +
 	"\bListActs\x12!.entente.admin.v1.ListActsRequest\x1a\".entente.admin.v1.ListActsResponse\x12W\n" +
 	"\n" +
 	"ApproveAct\x12#.entente.admin.v1.ApproveActRequest\x1a$.entente.admin.v1.ApproveActResponse\x12T\n" +
-	"\tRefuseAct\x12\".entente.admin.v1.RefuseActRequest\x1a#.entente.admin.v1.RefuseActResponseBDZBgithub.com/entente-mesh/entente/proto/gen/entente/admin/v1;adminv1b\x06proto3"
+	"\tRefuseAct\x12\".entente.admin.v1.RefuseActRequest\x1a#.entente.admin.v1.RefuseActResponse\x12l\n" +
+	"\x11GetOperatingPoint\x12*.entente.admin.v1.GetOperatingPointRequest\x1a+.entente.admin.v1.GetOperatingPointResponse\x12l\n" +
+	"\x11SetOperatingPoint\x12*.entente.admin.v1.SetOperatingPointRequest\x1a+.entente.admin.v1.SetOperatingPointResponseBDZBgithub.com/entente-mesh/entente/proto/gen/entente/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_entente_admin_v1_admin_service_proto_rawDescOnce sync.Once
@@ -2448,111 +3140,136 @@ func file_entente_admin_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_entente_admin_v1_admin_service_proto_rawDescData
 }
 
-var file_entente_admin_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_entente_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_entente_admin_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_entente_admin_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_entente_admin_v1_admin_service_proto_goTypes = []any{
-	(PeerState)(0),                // 0: entente.admin.v1.PeerState
-	(AlarmKind)(0),                // 1: entente.admin.v1.AlarmKind
-	(QuotaScope)(0),               // 2: entente.admin.v1.QuotaScope
-	(*GetStatusRequest)(nil),      // 3: entente.admin.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 4: entente.admin.v1.GetStatusResponse
-	(*CollectionStatus)(nil),      // 5: entente.admin.v1.CollectionStatus
-	(*ListPeersRequest)(nil),      // 6: entente.admin.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),     // 7: entente.admin.v1.ListPeersResponse
-	(*Peer)(nil),                  // 8: entente.admin.v1.Peer
-	(*PermittedAsk)(nil),          // 9: entente.admin.v1.PermittedAsk
-	(*DistrustPeerRequest)(nil),   // 10: entente.admin.v1.DistrustPeerRequest
-	(*DistrustPeerResponse)(nil),  // 11: entente.admin.v1.DistrustPeerResponse
-	(*TrustPeerRequest)(nil),      // 12: entente.admin.v1.TrustPeerRequest
-	(*TrustPeerResponse)(nil),     // 13: entente.admin.v1.TrustPeerResponse
-	(*InstallRosterRequest)(nil),  // 14: entente.admin.v1.InstallRosterRequest
-	(*InstallRosterResponse)(nil), // 15: entente.admin.v1.InstallRosterResponse
-	(*ReloadPolicyRequest)(nil),   // 16: entente.admin.v1.ReloadPolicyRequest
-	(*ReloadPolicyResponse)(nil),  // 17: entente.admin.v1.ReloadPolicyResponse
-	(*BooksStatus)(nil),           // 18: entente.admin.v1.BooksStatus
-	(*Alarm)(nil),                 // 19: entente.admin.v1.Alarm
-	(*ClearAlarmRequest)(nil),     // 20: entente.admin.v1.ClearAlarmRequest
-	(*ClearAlarmResponse)(nil),    // 21: entente.admin.v1.ClearAlarmResponse
-	(*Quota)(nil),                 // 22: entente.admin.v1.Quota
-	(*QuotaState)(nil),            // 23: entente.admin.v1.QuotaState
-	(*ListQuotasRequest)(nil),     // 24: entente.admin.v1.ListQuotasRequest
-	(*ListQuotasResponse)(nil),    // 25: entente.admin.v1.ListQuotasResponse
-	(*SetQuotaRequest)(nil),       // 26: entente.admin.v1.SetQuotaRequest
-	(*SetQuotaResponse)(nil),      // 27: entente.admin.v1.SetQuotaResponse
-	(*Act)(nil),                   // 28: entente.admin.v1.Act
-	(*ListActsRequest)(nil),       // 29: entente.admin.v1.ListActsRequest
-	(*ListActsResponse)(nil),      // 30: entente.admin.v1.ListActsResponse
-	(*ApproveActRequest)(nil),     // 31: entente.admin.v1.ApproveActRequest
-	(*ApproveActResponse)(nil),    // 32: entente.admin.v1.ApproveActResponse
-	(*RefuseActRequest)(nil),      // 33: entente.admin.v1.RefuseActRequest
-	(*RefuseActResponse)(nil),     // 34: entente.admin.v1.RefuseActResponse
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
-	(*v1.CollectionOffer)(nil),    // 36: entente.query.v1.CollectionOffer
-	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
-	(v11.Purpose)(0),              // 38: entente.record.v1.Purpose
-	(*v12.Signed)(nil),            // 39: entente.signed.v1.Signed
+	(PeerState)(0),                    // 0: entente.admin.v1.PeerState
+	(AlarmKind)(0),                    // 1: entente.admin.v1.AlarmKind
+	(QuotaScope)(0),                   // 2: entente.admin.v1.QuotaScope
+	(EvidenceClass)(0),                // 3: entente.admin.v1.EvidenceClass
+	(*GetStatusRequest)(nil),          // 4: entente.admin.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),         // 5: entente.admin.v1.GetStatusResponse
+	(*CollectionStatus)(nil),          // 6: entente.admin.v1.CollectionStatus
+	(*ListPeersRequest)(nil),          // 7: entente.admin.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),         // 8: entente.admin.v1.ListPeersResponse
+	(*Peer)(nil),                      // 9: entente.admin.v1.Peer
+	(*PermittedAsk)(nil),              // 10: entente.admin.v1.PermittedAsk
+	(*DistrustPeerRequest)(nil),       // 11: entente.admin.v1.DistrustPeerRequest
+	(*DistrustPeerResponse)(nil),      // 12: entente.admin.v1.DistrustPeerResponse
+	(*TrustPeerRequest)(nil),          // 13: entente.admin.v1.TrustPeerRequest
+	(*TrustPeerResponse)(nil),         // 14: entente.admin.v1.TrustPeerResponse
+	(*InstallRosterRequest)(nil),      // 15: entente.admin.v1.InstallRosterRequest
+	(*InstallRosterResponse)(nil),     // 16: entente.admin.v1.InstallRosterResponse
+	(*ReloadPolicyRequest)(nil),       // 17: entente.admin.v1.ReloadPolicyRequest
+	(*ReloadPolicyResponse)(nil),      // 18: entente.admin.v1.ReloadPolicyResponse
+	(*BooksStatus)(nil),               // 19: entente.admin.v1.BooksStatus
+	(*Alarm)(nil),                     // 20: entente.admin.v1.Alarm
+	(*ClearAlarmRequest)(nil),         // 21: entente.admin.v1.ClearAlarmRequest
+	(*ClearAlarmResponse)(nil),        // 22: entente.admin.v1.ClearAlarmResponse
+	(*Quota)(nil),                     // 23: entente.admin.v1.Quota
+	(*QuotaState)(nil),                // 24: entente.admin.v1.QuotaState
+	(*ListQuotasRequest)(nil),         // 25: entente.admin.v1.ListQuotasRequest
+	(*ListQuotasResponse)(nil),        // 26: entente.admin.v1.ListQuotasResponse
+	(*SetQuotaRequest)(nil),           // 27: entente.admin.v1.SetQuotaRequest
+	(*SetQuotaResponse)(nil),          // 28: entente.admin.v1.SetQuotaResponse
+	(*Act)(nil),                       // 29: entente.admin.v1.Act
+	(*ListActsRequest)(nil),           // 30: entente.admin.v1.ListActsRequest
+	(*ListActsResponse)(nil),          // 31: entente.admin.v1.ListActsResponse
+	(*ApproveActRequest)(nil),         // 32: entente.admin.v1.ApproveActRequest
+	(*ApproveActResponse)(nil),        // 33: entente.admin.v1.ApproveActResponse
+	(*RefuseActRequest)(nil),          // 34: entente.admin.v1.RefuseActRequest
+	(*RefuseActResponse)(nil),         // 35: entente.admin.v1.RefuseActResponse
+	(*OperatingPoint)(nil),            // 36: entente.admin.v1.OperatingPoint
+	(*PointOfClass)(nil),              // 37: entente.admin.v1.PointOfClass
+	(*RegionThreshold)(nil),           // 38: entente.admin.v1.RegionThreshold
+	(*RecallAt)(nil),                  // 39: entente.admin.v1.RecallAt
+	(*RecallMeasurement)(nil),         // 40: entente.admin.v1.RecallMeasurement
+	(*GetOperatingPointRequest)(nil),  // 41: entente.admin.v1.GetOperatingPointRequest
+	(*GetOperatingPointResponse)(nil), // 42: entente.admin.v1.GetOperatingPointResponse
+	(*SetOperatingPointRequest)(nil),  // 43: entente.admin.v1.SetOperatingPointRequest
+	(*SetOperatingPointResponse)(nil), // 44: entente.admin.v1.SetOperatingPointResponse
+	(*timestamppb.Timestamp)(nil),     // 45: google.protobuf.Timestamp
+	(*v1.CollectionOffer)(nil),        // 46: entente.query.v1.CollectionOffer
+	(*durationpb.Duration)(nil),       // 47: google.protobuf.Duration
+	(v11.Purpose)(0),                  // 48: entente.record.v1.Purpose
+	(*v12.Signed)(nil),                // 49: entente.signed.v1.Signed
 }
 var file_entente_admin_v1_admin_service_proto_depIdxs = []int32{
-	35, // 0: entente.admin.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	35, // 1: entente.admin.v1.GetStatusResponse.roster_expires_at:type_name -> google.protobuf.Timestamp
-	35, // 2: entente.admin.v1.GetStatusResponse.certificate_not_after:type_name -> google.protobuf.Timestamp
-	5,  // 3: entente.admin.v1.GetStatusResponse.collections:type_name -> entente.admin.v1.CollectionStatus
-	19, // 4: entente.admin.v1.GetStatusResponse.alarms:type_name -> entente.admin.v1.Alarm
-	18, // 5: entente.admin.v1.GetStatusResponse.books:type_name -> entente.admin.v1.BooksStatus
-	8,  // 6: entente.admin.v1.ListPeersResponse.peers:type_name -> entente.admin.v1.Peer
-	0,  // 7: entente.admin.v1.Peer.state:type_name -> entente.admin.v1.PeerState
-	35, // 8: entente.admin.v1.Peer.since:type_name -> google.protobuf.Timestamp
-	36, // 9: entente.admin.v1.Peer.offers:type_name -> entente.query.v1.CollectionOffer
-	37, // 10: entente.admin.v1.Peer.clock_skew:type_name -> google.protobuf.Duration
-	9,  // 11: entente.admin.v1.Peer.permitted:type_name -> entente.admin.v1.PermittedAsk
-	38, // 12: entente.admin.v1.PermittedAsk.purposes:type_name -> entente.record.v1.Purpose
-	39, // 13: entente.admin.v1.InstallRosterRequest.roster:type_name -> entente.signed.v1.Signed
-	37, // 14: entente.admin.v1.BooksStatus.lag:type_name -> google.protobuf.Duration
-	35, // 15: entente.admin.v1.BooksStatus.checkpoint_at:type_name -> google.protobuf.Timestamp
-	1,  // 16: entente.admin.v1.Alarm.kind:type_name -> entente.admin.v1.AlarmKind
-	35, // 17: entente.admin.v1.Alarm.raised_at:type_name -> google.protobuf.Timestamp
-	35, // 18: entente.admin.v1.Alarm.last_at:type_name -> google.protobuf.Timestamp
-	2,  // 19: entente.admin.v1.Quota.scope:type_name -> entente.admin.v1.QuotaScope
-	22, // 20: entente.admin.v1.QuotaState.quota:type_name -> entente.admin.v1.Quota
-	35, // 21: entente.admin.v1.QuotaState.throttled_since:type_name -> google.protobuf.Timestamp
-	35, // 22: entente.admin.v1.QuotaState.throttled_until:type_name -> google.protobuf.Timestamp
-	2,  // 23: entente.admin.v1.ListQuotasRequest.scope:type_name -> entente.admin.v1.QuotaScope
-	23, // 24: entente.admin.v1.ListQuotasResponse.quotas:type_name -> entente.admin.v1.QuotaState
-	22, // 25: entente.admin.v1.SetQuotaRequest.quota:type_name -> entente.admin.v1.Quota
-	23, // 26: entente.admin.v1.SetQuotaResponse.quota:type_name -> entente.admin.v1.QuotaState
-	35, // 27: entente.admin.v1.Act.wanted_at:type_name -> google.protobuf.Timestamp
-	35, // 28: entente.admin.v1.Act.expires_at:type_name -> google.protobuf.Timestamp
-	28, // 29: entente.admin.v1.ListActsResponse.acts:type_name -> entente.admin.v1.Act
-	28, // 30: entente.admin.v1.ApproveActResponse.act:type_name -> entente.admin.v1.Act
-	3,  // 31: entente.admin.v1.AdminService.GetStatus:input_type -> entente.admin.v1.GetStatusRequest
-	6,  // 32: entente.admin.v1.AdminService.ListPeers:input_type -> entente.admin.v1.ListPeersRequest
-	10, // 33: entente.admin.v1.AdminService.DistrustPeer:input_type -> entente.admin.v1.DistrustPeerRequest
-	12, // 34: entente.admin.v1.AdminService.TrustPeer:input_type -> entente.admin.v1.TrustPeerRequest
-	14, // 35: entente.admin.v1.AdminService.InstallRoster:input_type -> entente.admin.v1.InstallRosterRequest
-	16, // 36: entente.admin.v1.AdminService.ReloadPolicy:input_type -> entente.admin.v1.ReloadPolicyRequest
-	20, // 37: entente.admin.v1.AdminService.ClearAlarm:input_type -> entente.admin.v1.ClearAlarmRequest
-	24, // 38: entente.admin.v1.AdminService.ListQuotas:input_type -> entente.admin.v1.ListQuotasRequest
-	26, // 39: entente.admin.v1.AdminService.SetQuota:input_type -> entente.admin.v1.SetQuotaRequest
-	29, // 40: entente.admin.v1.AdminService.ListActs:input_type -> entente.admin.v1.ListActsRequest
-	31, // 41: entente.admin.v1.AdminService.ApproveAct:input_type -> entente.admin.v1.ApproveActRequest
-	33, // 42: entente.admin.v1.AdminService.RefuseAct:input_type -> entente.admin.v1.RefuseActRequest
-	4,  // 43: entente.admin.v1.AdminService.GetStatus:output_type -> entente.admin.v1.GetStatusResponse
-	7,  // 44: entente.admin.v1.AdminService.ListPeers:output_type -> entente.admin.v1.ListPeersResponse
-	11, // 45: entente.admin.v1.AdminService.DistrustPeer:output_type -> entente.admin.v1.DistrustPeerResponse
-	13, // 46: entente.admin.v1.AdminService.TrustPeer:output_type -> entente.admin.v1.TrustPeerResponse
-	15, // 47: entente.admin.v1.AdminService.InstallRoster:output_type -> entente.admin.v1.InstallRosterResponse
-	17, // 48: entente.admin.v1.AdminService.ReloadPolicy:output_type -> entente.admin.v1.ReloadPolicyResponse
-	21, // 49: entente.admin.v1.AdminService.ClearAlarm:output_type -> entente.admin.v1.ClearAlarmResponse
-	25, // 50: entente.admin.v1.AdminService.ListQuotas:output_type -> entente.admin.v1.ListQuotasResponse
-	27, // 51: entente.admin.v1.AdminService.SetQuota:output_type -> entente.admin.v1.SetQuotaResponse
-	30, // 52: entente.admin.v1.AdminService.ListActs:output_type -> entente.admin.v1.ListActsResponse
-	32, // 53: entente.admin.v1.AdminService.ApproveAct:output_type -> entente.admin.v1.ApproveActResponse
-	34, // 54: entente.admin.v1.AdminService.RefuseAct:output_type -> entente.admin.v1.RefuseActResponse
-	43, // [43:55] is the sub-list for method output_type
-	31, // [31:43] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	45, // 0: entente.admin.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	45, // 1: entente.admin.v1.GetStatusResponse.roster_expires_at:type_name -> google.protobuf.Timestamp
+	45, // 2: entente.admin.v1.GetStatusResponse.certificate_not_after:type_name -> google.protobuf.Timestamp
+	6,  // 3: entente.admin.v1.GetStatusResponse.collections:type_name -> entente.admin.v1.CollectionStatus
+	20, // 4: entente.admin.v1.GetStatusResponse.alarms:type_name -> entente.admin.v1.Alarm
+	19, // 5: entente.admin.v1.GetStatusResponse.books:type_name -> entente.admin.v1.BooksStatus
+	36, // 6: entente.admin.v1.GetStatusResponse.operating_point:type_name -> entente.admin.v1.OperatingPoint
+	9,  // 7: entente.admin.v1.ListPeersResponse.peers:type_name -> entente.admin.v1.Peer
+	0,  // 8: entente.admin.v1.Peer.state:type_name -> entente.admin.v1.PeerState
+	45, // 9: entente.admin.v1.Peer.since:type_name -> google.protobuf.Timestamp
+	46, // 10: entente.admin.v1.Peer.offers:type_name -> entente.query.v1.CollectionOffer
+	47, // 11: entente.admin.v1.Peer.clock_skew:type_name -> google.protobuf.Duration
+	10, // 12: entente.admin.v1.Peer.permitted:type_name -> entente.admin.v1.PermittedAsk
+	48, // 13: entente.admin.v1.PermittedAsk.purposes:type_name -> entente.record.v1.Purpose
+	49, // 14: entente.admin.v1.InstallRosterRequest.roster:type_name -> entente.signed.v1.Signed
+	47, // 15: entente.admin.v1.BooksStatus.lag:type_name -> google.protobuf.Duration
+	45, // 16: entente.admin.v1.BooksStatus.checkpoint_at:type_name -> google.protobuf.Timestamp
+	1,  // 17: entente.admin.v1.Alarm.kind:type_name -> entente.admin.v1.AlarmKind
+	45, // 18: entente.admin.v1.Alarm.raised_at:type_name -> google.protobuf.Timestamp
+	45, // 19: entente.admin.v1.Alarm.last_at:type_name -> google.protobuf.Timestamp
+	2,  // 20: entente.admin.v1.Quota.scope:type_name -> entente.admin.v1.QuotaScope
+	23, // 21: entente.admin.v1.QuotaState.quota:type_name -> entente.admin.v1.Quota
+	45, // 22: entente.admin.v1.QuotaState.throttled_since:type_name -> google.protobuf.Timestamp
+	45, // 23: entente.admin.v1.QuotaState.throttled_until:type_name -> google.protobuf.Timestamp
+	2,  // 24: entente.admin.v1.ListQuotasRequest.scope:type_name -> entente.admin.v1.QuotaScope
+	24, // 25: entente.admin.v1.ListQuotasResponse.quotas:type_name -> entente.admin.v1.QuotaState
+	23, // 26: entente.admin.v1.SetQuotaRequest.quota:type_name -> entente.admin.v1.Quota
+	24, // 27: entente.admin.v1.SetQuotaResponse.quota:type_name -> entente.admin.v1.QuotaState
+	45, // 28: entente.admin.v1.Act.wanted_at:type_name -> google.protobuf.Timestamp
+	45, // 29: entente.admin.v1.Act.expires_at:type_name -> google.protobuf.Timestamp
+	29, // 30: entente.admin.v1.ListActsResponse.acts:type_name -> entente.admin.v1.Act
+	29, // 31: entente.admin.v1.ApproveActResponse.act:type_name -> entente.admin.v1.Act
+	37, // 32: entente.admin.v1.OperatingPoint.classes:type_name -> entente.admin.v1.PointOfClass
+	3,  // 33: entente.admin.v1.PointOfClass.evidence_class:type_name -> entente.admin.v1.EvidenceClass
+	38, // 34: entente.admin.v1.PointOfClass.regions:type_name -> entente.admin.v1.RegionThreshold
+	45, // 35: entente.admin.v1.PointOfClass.calibrated_at:type_name -> google.protobuf.Timestamp
+	39, // 36: entente.admin.v1.PointOfClass.recalls:type_name -> entente.admin.v1.RecallAt
+	45, // 37: entente.admin.v1.RecallMeasurement.measured_at:type_name -> google.protobuf.Timestamp
+	36, // 38: entente.admin.v1.GetOperatingPointResponse.point:type_name -> entente.admin.v1.OperatingPoint
+	40, // 39: entente.admin.v1.GetOperatingPointResponse.measurement:type_name -> entente.admin.v1.RecallMeasurement
+	3,  // 40: entente.admin.v1.SetOperatingPointRequest.evidence_class:type_name -> entente.admin.v1.EvidenceClass
+	36, // 41: entente.admin.v1.SetOperatingPointResponse.point:type_name -> entente.admin.v1.OperatingPoint
+	4,  // 42: entente.admin.v1.AdminService.GetStatus:input_type -> entente.admin.v1.GetStatusRequest
+	7,  // 43: entente.admin.v1.AdminService.ListPeers:input_type -> entente.admin.v1.ListPeersRequest
+	11, // 44: entente.admin.v1.AdminService.DistrustPeer:input_type -> entente.admin.v1.DistrustPeerRequest
+	13, // 45: entente.admin.v1.AdminService.TrustPeer:input_type -> entente.admin.v1.TrustPeerRequest
+	15, // 46: entente.admin.v1.AdminService.InstallRoster:input_type -> entente.admin.v1.InstallRosterRequest
+	17, // 47: entente.admin.v1.AdminService.ReloadPolicy:input_type -> entente.admin.v1.ReloadPolicyRequest
+	21, // 48: entente.admin.v1.AdminService.ClearAlarm:input_type -> entente.admin.v1.ClearAlarmRequest
+	25, // 49: entente.admin.v1.AdminService.ListQuotas:input_type -> entente.admin.v1.ListQuotasRequest
+	27, // 50: entente.admin.v1.AdminService.SetQuota:input_type -> entente.admin.v1.SetQuotaRequest
+	30, // 51: entente.admin.v1.AdminService.ListActs:input_type -> entente.admin.v1.ListActsRequest
+	32, // 52: entente.admin.v1.AdminService.ApproveAct:input_type -> entente.admin.v1.ApproveActRequest
+	34, // 53: entente.admin.v1.AdminService.RefuseAct:input_type -> entente.admin.v1.RefuseActRequest
+	41, // 54: entente.admin.v1.AdminService.GetOperatingPoint:input_type -> entente.admin.v1.GetOperatingPointRequest
+	43, // 55: entente.admin.v1.AdminService.SetOperatingPoint:input_type -> entente.admin.v1.SetOperatingPointRequest
+	5,  // 56: entente.admin.v1.AdminService.GetStatus:output_type -> entente.admin.v1.GetStatusResponse
+	8,  // 57: entente.admin.v1.AdminService.ListPeers:output_type -> entente.admin.v1.ListPeersResponse
+	12, // 58: entente.admin.v1.AdminService.DistrustPeer:output_type -> entente.admin.v1.DistrustPeerResponse
+	14, // 59: entente.admin.v1.AdminService.TrustPeer:output_type -> entente.admin.v1.TrustPeerResponse
+	16, // 60: entente.admin.v1.AdminService.InstallRoster:output_type -> entente.admin.v1.InstallRosterResponse
+	18, // 61: entente.admin.v1.AdminService.ReloadPolicy:output_type -> entente.admin.v1.ReloadPolicyResponse
+	22, // 62: entente.admin.v1.AdminService.ClearAlarm:output_type -> entente.admin.v1.ClearAlarmResponse
+	26, // 63: entente.admin.v1.AdminService.ListQuotas:output_type -> entente.admin.v1.ListQuotasResponse
+	28, // 64: entente.admin.v1.AdminService.SetQuota:output_type -> entente.admin.v1.SetQuotaResponse
+	31, // 65: entente.admin.v1.AdminService.ListActs:output_type -> entente.admin.v1.ListActsResponse
+	33, // 66: entente.admin.v1.AdminService.ApproveAct:output_type -> entente.admin.v1.ApproveActResponse
+	35, // 67: entente.admin.v1.AdminService.RefuseAct:output_type -> entente.admin.v1.RefuseActResponse
+	42, // 68: entente.admin.v1.AdminService.GetOperatingPoint:output_type -> entente.admin.v1.GetOperatingPointResponse
+	44, // 69: entente.admin.v1.AdminService.SetOperatingPoint:output_type -> entente.admin.v1.SetOperatingPointResponse
+	56, // [56:70] is the sub-list for method output_type
+	42, // [42:56] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_entente_admin_v1_admin_service_proto_init() }
@@ -2560,13 +3277,14 @@ func file_entente_admin_v1_admin_service_proto_init() {
 	if File_entente_admin_v1_admin_service_proto != nil {
 		return
 	}
+	file_entente_admin_v1_admin_service_proto_msgTypes[39].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entente_admin_v1_admin_service_proto_rawDesc), len(file_entente_admin_v1_admin_service_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   32,
+			NumEnums:      4,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

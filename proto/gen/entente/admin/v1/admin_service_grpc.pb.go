@@ -21,18 +21,20 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_GetStatus_FullMethodName     = "/entente.admin.v1.AdminService/GetStatus"
-	AdminService_ListPeers_FullMethodName     = "/entente.admin.v1.AdminService/ListPeers"
-	AdminService_DistrustPeer_FullMethodName  = "/entente.admin.v1.AdminService/DistrustPeer"
-	AdminService_TrustPeer_FullMethodName     = "/entente.admin.v1.AdminService/TrustPeer"
-	AdminService_InstallRoster_FullMethodName = "/entente.admin.v1.AdminService/InstallRoster"
-	AdminService_ReloadPolicy_FullMethodName  = "/entente.admin.v1.AdminService/ReloadPolicy"
-	AdminService_ClearAlarm_FullMethodName    = "/entente.admin.v1.AdminService/ClearAlarm"
-	AdminService_ListQuotas_FullMethodName    = "/entente.admin.v1.AdminService/ListQuotas"
-	AdminService_SetQuota_FullMethodName      = "/entente.admin.v1.AdminService/SetQuota"
-	AdminService_ListActs_FullMethodName      = "/entente.admin.v1.AdminService/ListActs"
-	AdminService_ApproveAct_FullMethodName    = "/entente.admin.v1.AdminService/ApproveAct"
-	AdminService_RefuseAct_FullMethodName     = "/entente.admin.v1.AdminService/RefuseAct"
+	AdminService_GetStatus_FullMethodName         = "/entente.admin.v1.AdminService/GetStatus"
+	AdminService_ListPeers_FullMethodName         = "/entente.admin.v1.AdminService/ListPeers"
+	AdminService_DistrustPeer_FullMethodName      = "/entente.admin.v1.AdminService/DistrustPeer"
+	AdminService_TrustPeer_FullMethodName         = "/entente.admin.v1.AdminService/TrustPeer"
+	AdminService_InstallRoster_FullMethodName     = "/entente.admin.v1.AdminService/InstallRoster"
+	AdminService_ReloadPolicy_FullMethodName      = "/entente.admin.v1.AdminService/ReloadPolicy"
+	AdminService_ClearAlarm_FullMethodName        = "/entente.admin.v1.AdminService/ClearAlarm"
+	AdminService_ListQuotas_FullMethodName        = "/entente.admin.v1.AdminService/ListQuotas"
+	AdminService_SetQuota_FullMethodName          = "/entente.admin.v1.AdminService/SetQuota"
+	AdminService_ListActs_FullMethodName          = "/entente.admin.v1.AdminService/ListActs"
+	AdminService_ApproveAct_FullMethodName        = "/entente.admin.v1.AdminService/ApproveAct"
+	AdminService_RefuseAct_FullMethodName         = "/entente.admin.v1.AdminService/RefuseAct"
+	AdminService_GetOperatingPoint_FullMethodName = "/entente.admin.v1.AdminService/GetOperatingPoint"
+	AdminService_SetOperatingPoint_FullMethodName = "/entente.admin.v1.AdminService/SetOperatingPoint"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -70,6 +72,11 @@ type AdminServiceClient interface {
 	ApproveAct(ctx context.Context, in *ApproveActRequest, opts ...grpc.CallOption) (*ApproveActResponse, error)
 	// RefuseAct ends an act that waits.
 	RefuseAct(ctx context.Context, in *RefuseActRequest, opts ...grpc.CallOption) (*RefuseActResponse, error)
+	// GetOperatingPoint returns from where on an officer is told of a person, and what other points
+	// would cost.
+	GetOperatingPoint(ctx context.Context, in *GetOperatingPointRequest, opts ...grpc.CallOption) (*GetOperatingPointResponse, error)
+	// SetOperatingPoint changes it. INVALID_ARGUMENT with the field that cannot hold.
+	SetOperatingPoint(ctx context.Context, in *SetOperatingPointRequest, opts ...grpc.CallOption) (*SetOperatingPointResponse, error)
 }
 
 type adminServiceClient struct {
@@ -200,6 +207,26 @@ func (c *adminServiceClient) RefuseAct(ctx context.Context, in *RefuseActRequest
 	return out, nil
 }
 
+func (c *adminServiceClient) GetOperatingPoint(ctx context.Context, in *GetOperatingPointRequest, opts ...grpc.CallOption) (*GetOperatingPointResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetOperatingPointResponse)
+	err := c.cc.Invoke(ctx, AdminService_GetOperatingPoint_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) SetOperatingPoint(ctx context.Context, in *SetOperatingPointRequest, opts ...grpc.CallOption) (*SetOperatingPointResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetOperatingPointResponse)
+	err := c.cc.Invoke(ctx, AdminService_SetOperatingPoint_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -235,6 +262,11 @@ type AdminServiceServer interface {
 	ApproveAct(context.Context, *ApproveActRequest) (*ApproveActResponse, error)
 	// RefuseAct ends an act that waits.
 	RefuseAct(context.Context, *RefuseActRequest) (*RefuseActResponse, error)
+	// GetOperatingPoint returns from where on an officer is told of a person, and what other points
+	// would cost.
+	GetOperatingPoint(context.Context, *GetOperatingPointRequest) (*GetOperatingPointResponse, error)
+	// SetOperatingPoint changes it. INVALID_ARGUMENT with the field that cannot hold.
+	SetOperatingPoint(context.Context, *SetOperatingPointRequest) (*SetOperatingPointResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -280,6 +312,12 @@ func (UnimplementedAdminServiceServer) ApproveAct(context.Context, *ApproveActRe
 }
 func (UnimplementedAdminServiceServer) RefuseAct(context.Context, *RefuseActRequest) (*RefuseActResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RefuseAct not implemented")
+}
+func (UnimplementedAdminServiceServer) GetOperatingPoint(context.Context, *GetOperatingPointRequest) (*GetOperatingPointResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetOperatingPoint not implemented")
+}
+func (UnimplementedAdminServiceServer) SetOperatingPoint(context.Context, *SetOperatingPointRequest) (*SetOperatingPointResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetOperatingPoint not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -518,6 +556,42 @@ func _AdminService_RefuseAct_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_GetOperatingPoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetOperatingPointRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).GetOperatingPoint(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_GetOperatingPoint_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).GetOperatingPoint(ctx, req.(*GetOperatingPointRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_SetOperatingPoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetOperatingPointRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).SetOperatingPoint(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_SetOperatingPoint_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).SetOperatingPoint(ctx, req.(*SetOperatingPointRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -572,6 +646,14 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RefuseAct",
 			Handler:    _AdminService_RefuseAct_Handler,
+		},
+		{
+			MethodName: "GetOperatingPoint",
+			Handler:    _AdminService_GetOperatingPoint_Handler,
+		},
+		{
+			MethodName: "SetOperatingPoint",
+			Handler:    _AdminService_SetOperatingPoint_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

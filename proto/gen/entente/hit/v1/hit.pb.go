@@ -156,6 +156,8 @@ const (
 	Feature_FEATURE_DOCUMENT_ISSUER Feature = 6
 	// The document's type.
 	Feature_FEATURE_DOCUMENT_TYPE Feature = 7
+	// The country of birth.
+	Feature_FEATURE_BIRTH_COUNTRY Feature = 8
 )
 
 // Enum value maps for Feature.
@@ -169,6 +171,7 @@ var (
 		5: "FEATURE_DOCUMENT_NUMBER",
 		6: "FEATURE_DOCUMENT_ISSUER",
 		7: "FEATURE_DOCUMENT_TYPE",
+		8: "FEATURE_BIRTH_COUNTRY",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":     0,
@@ -179,6 +182,7 @@ var (
 		"FEATURE_DOCUMENT_NUMBER": 5,
 		"FEATURE_DOCUMENT_ISSUER": 6,
 		"FEATURE_DOCUMENT_TYPE":   7,
+		"FEATURE_BIRTH_COUNTRY":   8,
 	}
 )
 
@@ -268,6 +272,87 @@ func (x Agreement) Number() protoreflect.EnumNumber {
 // Deprecated: Use Agreement.Descriptor instead.
 func (Agreement) EnumDescriptor() ([]byte, []int) {
 	return file_entente_hit_v1_hit_proto_rawDescGZIP(), []int{3}
+}
+
+// TokenKind is how two words of a name met.
+type TokenKind int32
+
+const (
+	// Not said.
+	TokenKind_TOKEN_KIND_UNSPECIFIED TokenKind = 0
+	// The same.
+	TokenKind_TOKEN_KIND_SAME TokenKind = 1
+	// Written otherwise, or mistyped.
+	TokenKind_TOKEN_KIND_SPELLING TokenKind = 2
+	// Two spellings that sound alike.
+	TokenKind_TOKEN_KIND_SOUND TokenKind = 3
+	// One is written in another script.
+	TokenKind_TOKEN_KIND_TRANSLITERATION TokenKind = 4
+	// One is the other's first letter.
+	TokenKind_TOKEN_KIND_INITIAL TokenKind = 5
+	// A document's field cut the end off.
+	TokenKind_TOKEN_KIND_CUT_OFF TokenKind = 6
+	// Words that are written as one on the other side.
+	TokenKind_TOKEN_KIND_JOINED TokenKind = 7
+	// Asked, and not in the record's name.
+	TokenKind_TOKEN_KIND_NOT_RECORDED TokenKind = 8
+	// In the record's name, and not asked.
+	TokenKind_TOKEN_KIND_NOT_ASKED TokenKind = 9
+)
+
+// Enum value maps for TokenKind.
+var (
+	TokenKind_name = map[int32]string{
+		0: "TOKEN_KIND_UNSPECIFIED",
+		1: "TOKEN_KIND_SAME",
+		2: "TOKEN_KIND_SPELLING",
+		3: "TOKEN_KIND_SOUND",
+		4: "TOKEN_KIND_TRANSLITERATION",
+		5: "TOKEN_KIND_INITIAL",
+		6: "TOKEN_KIND_CUT_OFF",
+		7: "TOKEN_KIND_JOINED",
+		8: "TOKEN_KIND_NOT_RECORDED",
+		9: "TOKEN_KIND_NOT_ASKED",
+	}
+	TokenKind_value = map[string]int32{
+		"TOKEN_KIND_UNSPECIFIED":     0,
+		"TOKEN_KIND_SAME":            1,
+		"TOKEN_KIND_SPELLING":        2,
+		"TOKEN_KIND_SOUND":           3,
+		"TOKEN_KIND_TRANSLITERATION": 4,
+		"TOKEN_KIND_INITIAL":         5,
+		"TOKEN_KIND_CUT_OFF":         6,
+		"TOKEN_KIND_JOINED":          7,
+		"TOKEN_KIND_NOT_RECORDED":    8,
+		"TOKEN_KIND_NOT_ASKED":       9,
+	}
+)
+
+func (x TokenKind) Enum() *TokenKind {
+	p := new(TokenKind)
+	*p = x
+	return p
+}
+
+func (x TokenKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TokenKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_entente_hit_v1_hit_proto_enumTypes[4].Descriptor()
+}
+
+func (TokenKind) Type() protoreflect.EnumType {
+	return &file_entente_hit_v1_hit_proto_enumTypes[4]
+}
+
+func (x TokenKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TokenKind.Descriptor instead.
+func (TokenKind) EnumDescriptor() ([]byte, []int) {
+	return file_entente_hit_v1_hit_proto_rawDescGZIP(), []int{4}
 }
 
 // Hit is one record that a check or an ask found.
@@ -546,7 +631,8 @@ func (*Hit_Person) isHit_Subject() {}
 
 func (*Hit_Document) isHit_Subject() {}
 
-// LocalEvidence is one comparison, whole, for the own listener.
+// LocalEvidence is one comparison, whole, for the own listener. The weights of a person's add up to
+// the score: a sum below 0 is 0, one above 1 is 1.
 type LocalEvidence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What was compared.
@@ -560,7 +646,13 @@ type LocalEvidence struct {
 	// What it adds to the score or takes away.
 	Weight float64 `protobuf:"fixed64,5,opt,name=weight,proto3" json:"weight,omitempty"`
 	// How, in words: "same", "spelling", "initial", "missing", "year only", "folded O/0".
-	How           string `protobuf:"bytes,6,opt,name=how,proto3" json:"how,omitempty"`
+	How string `protobuf:"bytes,6,opt,name=how,proto3" json:"how,omitempty"`
+	// The words of a name, each beside its like: those that were asked in their order, then those of
+	// the record that were not asked. Their weights and whole_weight add up to weight.
+	Tokens []*TokenPair `protobuf:"bytes,7,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	// What a name adds or takes away beside its words: that all of them agree, that words on both
+	// sides have no like, that the list itself doubts the name.
+	WholeWeight   float64 `protobuf:"fixed64,8,opt,name=whole_weight,json=wholeWeight,proto3" json:"whole_weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -637,6 +729,104 @@ func (x *LocalEvidence) GetHow() string {
 	return ""
 }
 
+func (x *LocalEvidence) GetTokens() []*TokenPair {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *LocalEvidence) GetWholeWeight() float64 {
+	if x != nil {
+		return x.WholeWeight
+	}
+	return 0
+}
+
+// TokenPair is a word of the name that was asked beside its like in the record.
+type TokenPair struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How they met.
+	Kind TokenKind `protobuf:"varint,1,opt,name=kind,proto3,enum=entente.hit.v1.TokenKind" json:"kind,omitempty"`
+	// What was asked, in Latin capitals; several words where they are one in the record. Empty for
+	// NOT_ASKED.
+	Asked string `protobuf:"bytes,2,opt,name=asked,proto3" json:"asked,omitempty"`
+	// What the record says, in Latin capitals; several words where they are one in what was asked.
+	// Empty for NOT_RECORDED.
+	Recorded string `protobuf:"bytes,3,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	// What it adds to the score or takes away: a rare word more than a common one.
+	Weight float64 `protobuf:"fixed64,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	// It stands elsewhere in the name, beside the others.
+	Moved         bool `protobuf:"varint,5,opt,name=moved,proto3" json:"moved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenPair) Reset() {
+	*x = TokenPair{}
+	mi := &file_entente_hit_v1_hit_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenPair) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenPair) ProtoMessage() {}
+
+func (x *TokenPair) ProtoReflect() protoreflect.Message {
+	mi := &file_entente_hit_v1_hit_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenPair.ProtoReflect.Descriptor instead.
+func (*TokenPair) Descriptor() ([]byte, []int) {
+	return file_entente_hit_v1_hit_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TokenPair) GetKind() TokenKind {
+	if x != nil {
+		return x.Kind
+	}
+	return TokenKind_TOKEN_KIND_UNSPECIFIED
+}
+
+func (x *TokenPair) GetAsked() string {
+	if x != nil {
+		return x.Asked
+	}
+	return ""
+}
+
+func (x *TokenPair) GetRecorded() string {
+	if x != nil {
+		return x.Recorded
+	}
+	return ""
+}
+
+func (x *TokenPair) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *TokenPair) GetMoved() bool {
+	if x != nil {
+		return x.Moved
+	}
+	return false
+}
+
 // DisclosedEvidence is what may cross a border of the reasons: which of the asker's own inputs
 // agreed. It never tells what the record says.
 type DisclosedEvidence struct {
@@ -649,7 +839,7 @@ type DisclosedEvidence struct {
 
 func (x *DisclosedEvidence) Reset() {
 	*x = DisclosedEvidence{}
-	mi := &file_entente_hit_v1_hit_proto_msgTypes[2]
+	mi := &file_entente_hit_v1_hit_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +851,7 @@ func (x *DisclosedEvidence) String() string {
 func (*DisclosedEvidence) ProtoMessage() {}
 
 func (x *DisclosedEvidence) ProtoReflect() protoreflect.Message {
-	mi := &file_entente_hit_v1_hit_proto_msgTypes[2]
+	mi := &file_entente_hit_v1_hit_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +864,7 @@ func (x *DisclosedEvidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosedEvidence.ProtoReflect.Descriptor instead.
 func (*DisclosedEvidence) Descriptor() ([]byte, []int) {
-	return file_entente_hit_v1_hit_proto_rawDescGZIP(), []int{2}
+	return file_entente_hit_v1_hit_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *DisclosedEvidence) GetAgreed() []*DisclosedAgreement {
@@ -697,7 +887,7 @@ type DisclosedAgreement struct {
 
 func (x *DisclosedAgreement) Reset() {
 	*x = DisclosedAgreement{}
-	mi := &file_entente_hit_v1_hit_proto_msgTypes[3]
+	mi := &file_entente_hit_v1_hit_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +899,7 @@ func (x *DisclosedAgreement) String() string {
 func (*DisclosedAgreement) ProtoMessage() {}
 
 func (x *DisclosedAgreement) ProtoReflect() protoreflect.Message {
-	mi := &file_entente_hit_v1_hit_proto_msgTypes[3]
+	mi := &file_entente_hit_v1_hit_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,7 +912,7 @@ func (x *DisclosedAgreement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisclosedAgreement.ProtoReflect.Descriptor instead.
 func (*DisclosedAgreement) Descriptor() ([]byte, []int) {
-	return file_entente_hit_v1_hit_proto_rawDescGZIP(), []int{3}
+	return file_entente_hit_v1_hit_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DisclosedAgreement) GetFeature() Feature {
@@ -776,14 +966,22 @@ const file_entente_hit_v1_hit_proto_rawDesc = "" +
 	"\x06person\x18\x16 \x01(\v2\x19.entente.record.v1.PersonH\x00R\x06person\x129\n" +
 	"\bdocument\x18\x17 \x01(\v2\x1b.entente.record.v1.DocumentH\x00R\bdocumentB\t\n" +
 	"\asubjectB\b\n" +
-	"\x06_score\"\x89\x02\n" +
+	"\x06_score\"\xe9\x02\n" +
 	"\rLocalEvidence\x12;\n" +
 	"\afeature\x18\x01 \x01(\x0e2\x17.entente.hit.v1.FeatureB\b\xbaH\x05\x82\x01\x02\x10\x01R\afeature\x12A\n" +
 	"\tagreement\x18\x02 \x01(\x0e2\x19.entente.hit.v1.AgreementB\b\xbaH\x05\x82\x01\x02\x10\x01R\tagreement\x12\x1e\n" +
 	"\x05asked\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x05asked\x12$\n" +
 	"\brecorded\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\brecorded\x12\x16\n" +
 	"\x06weight\x18\x05 \x01(\x01R\x06weight\x12\x1a\n" +
-	"\x03how\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x03how\"Y\n" +
+	"\x03how\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x03how\x12;\n" +
+	"\x06tokens\x18\a \x03(\v2\x19.entente.hit.v1.TokenPairB\b\xbaH\x05\x92\x01\x02\x10 R\x06tokens\x12!\n" +
+	"\fwhole_weight\x18\b \x01(\x01R\vwholeWeight\"\xb8\x01\n" +
+	"\tTokenPair\x127\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x19.entente.hit.v1.TokenKindB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\x12\x1e\n" +
+	"\x05asked\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x05asked\x12$\n" +
+	"\brecorded\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\brecorded\x12\x16\n" +
+	"\x06weight\x18\x04 \x01(\x01R\x06weight\x12\x14\n" +
+	"\x05moved\x18\x05 \x01(\bR\x05moved\"Y\n" +
 	"\x11DisclosedEvidence\x12D\n" +
 	"\x06agreed\x18\x01 \x03(\v2\".entente.hit.v1.DisclosedAgreementB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06agreed\"\x94\x01\n" +
 	"\x12DisclosedAgreement\x12;\n" +
@@ -798,7 +996,7 @@ const file_entente_hit_v1_hit_proto_rawDesc = "" +
 	"\rBAND_POSSIBLE\x10\x01\x12\x0f\n" +
 	"\vBAND_STRONG\x10\x02\x12\x0e\n" +
 	"\n" +
-	"BAND_EXACT\x10\x03*\xcb\x01\n" +
+	"BAND_EXACT\x10\x03*\xe6\x01\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fFEATURE_NAME\x10\x01\x12\x16\n" +
@@ -807,13 +1005,25 @@ const file_entente_hit_v1_hit_proto_rawDesc = "" +
 	"\vFEATURE_SEX\x10\x04\x12\x1b\n" +
 	"\x17FEATURE_DOCUMENT_NUMBER\x10\x05\x12\x1b\n" +
 	"\x17FEATURE_DOCUMENT_ISSUER\x10\x06\x12\x19\n" +
-	"\x15FEATURE_DOCUMENT_TYPE\x10\a*\x81\x01\n" +
+	"\x15FEATURE_DOCUMENT_TYPE\x10\a\x12\x19\n" +
+	"\x15FEATURE_BIRTH_COUNTRY\x10\b*\x81\x01\n" +
 	"\tAgreement\x12\x19\n" +
 	"\x15AGREEMENT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eAGREEMENT_SAME\x10\x01\x12\x15\n" +
 	"\x11AGREEMENT_SIMILAR\x10\x02\x12\x15\n" +
 	"\x11AGREEMENT_UNKNOWN\x10\x03\x12\x17\n" +
-	"\x13AGREEMENT_DIFFERENT\x10\x04B@Z>github.com/entente-mesh/entente/proto/gen/entente/hit/v1;hitv1b\x06proto3"
+	"\x13AGREEMENT_DIFFERENT\x10\x04*\x89\x02\n" +
+	"\tTokenKind\x12\x1a\n" +
+	"\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fTOKEN_KIND_SAME\x10\x01\x12\x17\n" +
+	"\x13TOKEN_KIND_SPELLING\x10\x02\x12\x14\n" +
+	"\x10TOKEN_KIND_SOUND\x10\x03\x12\x1e\n" +
+	"\x1aTOKEN_KIND_TRANSLITERATION\x10\x04\x12\x16\n" +
+	"\x12TOKEN_KIND_INITIAL\x10\x05\x12\x16\n" +
+	"\x12TOKEN_KIND_CUT_OFF\x10\x06\x12\x15\n" +
+	"\x11TOKEN_KIND_JOINED\x10\a\x12\x1b\n" +
+	"\x17TOKEN_KIND_NOT_RECORDED\x10\b\x12\x18\n" +
+	"\x14TOKEN_KIND_NOT_ASKED\x10\tB@Z>github.com/entente-mesh/entente/proto/gen/entente/hit/v1;hitv1b\x06proto3"
 
 var (
 	file_entente_hit_v1_hit_proto_rawDescOnce sync.Once
@@ -827,49 +1037,53 @@ func file_entente_hit_v1_hit_proto_rawDescGZIP() []byte {
 	return file_entente_hit_v1_hit_proto_rawDescData
 }
 
-var file_entente_hit_v1_hit_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_entente_hit_v1_hit_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_entente_hit_v1_hit_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_entente_hit_v1_hit_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_entente_hit_v1_hit_proto_goTypes = []any{
 	(HitKind)(0),               // 0: entente.hit.v1.HitKind
 	(Band)(0),                  // 1: entente.hit.v1.Band
 	(Feature)(0),               // 2: entente.hit.v1.Feature
 	(Agreement)(0),             // 3: entente.hit.v1.Agreement
-	(*Hit)(nil),                // 4: entente.hit.v1.Hit
-	(*LocalEvidence)(nil),      // 5: entente.hit.v1.LocalEvidence
-	(*DisclosedEvidence)(nil),  // 6: entente.hit.v1.DisclosedEvidence
-	(*DisclosedAgreement)(nil), // 7: entente.hit.v1.DisclosedAgreement
-	(v1.Action)(0),             // 8: entente.record.v1.Action
-	(*v1.LocalText)(nil),       // 9: entente.record.v1.LocalText
-	(*v1.Handling)(nil),        // 10: entente.record.v1.Handling
-	(v1.DocumentStatus)(0),     // 11: entente.record.v1.DocumentStatus
-	(v1.PersonRole)(0),         // 12: entente.record.v1.PersonRole
-	(*v1.Stewardship)(nil),     // 13: entente.record.v1.Stewardship
-	(*v1.Person)(nil),          // 14: entente.record.v1.Person
-	(*v1.Document)(nil),        // 15: entente.record.v1.Document
+	(TokenKind)(0),             // 4: entente.hit.v1.TokenKind
+	(*Hit)(nil),                // 5: entente.hit.v1.Hit
+	(*LocalEvidence)(nil),      // 6: entente.hit.v1.LocalEvidence
+	(*TokenPair)(nil),          // 7: entente.hit.v1.TokenPair
+	(*DisclosedEvidence)(nil),  // 8: entente.hit.v1.DisclosedEvidence
+	(*DisclosedAgreement)(nil), // 9: entente.hit.v1.DisclosedAgreement
+	(v1.Action)(0),             // 10: entente.record.v1.Action
+	(*v1.LocalText)(nil),       // 11: entente.record.v1.LocalText
+	(*v1.Handling)(nil),        // 12: entente.record.v1.Handling
+	(v1.DocumentStatus)(0),     // 13: entente.record.v1.DocumentStatus
+	(v1.PersonRole)(0),         // 14: entente.record.v1.PersonRole
+	(*v1.Stewardship)(nil),     // 15: entente.record.v1.Stewardship
+	(*v1.Person)(nil),          // 16: entente.record.v1.Person
+	(*v1.Document)(nil),        // 17: entente.record.v1.Document
 }
 var file_entente_hit_v1_hit_proto_depIdxs = []int32{
 	0,  // 0: entente.hit.v1.Hit.kind:type_name -> entente.hit.v1.HitKind
 	1,  // 1: entente.hit.v1.Hit.band:type_name -> entente.hit.v1.Band
-	5,  // 2: entente.hit.v1.Hit.evidence:type_name -> entente.hit.v1.LocalEvidence
-	6,  // 3: entente.hit.v1.Hit.disclosed:type_name -> entente.hit.v1.DisclosedEvidence
-	8,  // 4: entente.hit.v1.Hit.action:type_name -> entente.record.v1.Action
-	9,  // 5: entente.hit.v1.Hit.action_text:type_name -> entente.record.v1.LocalText
-	10, // 6: entente.hit.v1.Hit.handling:type_name -> entente.record.v1.Handling
-	11, // 7: entente.hit.v1.Hit.document_status:type_name -> entente.record.v1.DocumentStatus
-	12, // 8: entente.hit.v1.Hit.person_role:type_name -> entente.record.v1.PersonRole
-	13, // 9: entente.hit.v1.Hit.stewardship:type_name -> entente.record.v1.Stewardship
-	14, // 10: entente.hit.v1.Hit.person:type_name -> entente.record.v1.Person
-	15, // 11: entente.hit.v1.Hit.document:type_name -> entente.record.v1.Document
+	6,  // 2: entente.hit.v1.Hit.evidence:type_name -> entente.hit.v1.LocalEvidence
+	8,  // 3: entente.hit.v1.Hit.disclosed:type_name -> entente.hit.v1.DisclosedEvidence
+	10, // 4: entente.hit.v1.Hit.action:type_name -> entente.record.v1.Action
+	11, // 5: entente.hit.v1.Hit.action_text:type_name -> entente.record.v1.LocalText
+	12, // 6: entente.hit.v1.Hit.handling:type_name -> entente.record.v1.Handling
+	13, // 7: entente.hit.v1.Hit.document_status:type_name -> entente.record.v1.DocumentStatus
+	14, // 8: entente.hit.v1.Hit.person_role:type_name -> entente.record.v1.PersonRole
+	15, // 9: entente.hit.v1.Hit.stewardship:type_name -> entente.record.v1.Stewardship
+	16, // 10: entente.hit.v1.Hit.person:type_name -> entente.record.v1.Person
+	17, // 11: entente.hit.v1.Hit.document:type_name -> entente.record.v1.Document
 	2,  // 12: entente.hit.v1.LocalEvidence.feature:type_name -> entente.hit.v1.Feature
 	3,  // 13: entente.hit.v1.LocalEvidence.agreement:type_name -> entente.hit.v1.Agreement
-	7,  // 14: entente.hit.v1.DisclosedEvidence.agreed:type_name -> entente.hit.v1.DisclosedAgreement
-	2,  // 15: entente.hit.v1.DisclosedAgreement.feature:type_name -> entente.hit.v1.Feature
-	3,  // 16: entente.hit.v1.DisclosedAgreement.agreement:type_name -> entente.hit.v1.Agreement
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	7,  // 14: entente.hit.v1.LocalEvidence.tokens:type_name -> entente.hit.v1.TokenPair
+	4,  // 15: entente.hit.v1.TokenPair.kind:type_name -> entente.hit.v1.TokenKind
+	9,  // 16: entente.hit.v1.DisclosedEvidence.agreed:type_name -> entente.hit.v1.DisclosedAgreement
+	2,  // 17: entente.hit.v1.DisclosedAgreement.feature:type_name -> entente.hit.v1.Feature
+	3,  // 18: entente.hit.v1.DisclosedAgreement.agreement:type_name -> entente.hit.v1.Agreement
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_entente_hit_v1_hit_proto_init() }
@@ -886,8 +1100,8 @@ func file_entente_hit_v1_hit_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_entente_hit_v1_hit_proto_rawDesc), len(file_entente_hit_v1_hit_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   4,
+			NumEnums:      5,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -486,7 +486,9 @@ type PersonQuery struct {
 	// Nationality as ISO 3166-1 alpha-3 or a special code of Doc 9303-3; empty if not known.
 	Nationality string `protobuf:"bytes,6,opt,name=nationality,proto3" json:"nationality,omitempty"`
 	// Sex.
-	Sex           v1.Sex `protobuf:"varint,7,opt,name=sex,proto3,enum=entente.record.v1.Sex" json:"sex,omitempty"`
+	Sex v1.Sex `protobuf:"varint,7,opt,name=sex,proto3,enum=entente.record.v1.Sex" json:"sex,omitempty"`
+	// Country of birth as ISO 3166-1 alpha-3 or a code of Doc 9303-3; empty if not known.
+	BirthCountry  string `protobuf:"bytes,8,opt,name=birth_country,json=birthCountry,proto3" json:"birth_country,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -568,6 +570,13 @@ func (x *PersonQuery) GetSex() v1.Sex {
 		return x.Sex
 	}
 	return v1.Sex(0)
+}
+
+func (x *PersonQuery) GetBirthCountry() string {
+	if x != nil {
+		return x.BirthCountry
+	}
+	return ""
 }
 
 // Ask is one question of one bureau to one other. It is good once: the answerer remembers
@@ -1098,7 +1107,7 @@ const file_entente_query_v1_query_proto_rawDesc = "" +
 	"\x06number\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\bR\x06number\x12,\n" +
 	"\x06issuer\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f2\r^([A-Z]{3})?$R\x06issuer\x12=\n" +
-	"\x04type\x18\x03 \x01(\x0e2\x1f.entente.record.v1.DocumentTypeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04type\"\xce\x02\n" +
+	"\x04type\x18\x03 \x01(\x0e2\x1f.entente.record.v1.DocumentTypeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04type\"\x89\x03\n" +
 	"\vPersonQuery\x12\x1c\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x04name\x12\"\n" +
 	"\aprimary\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\aprimary\x12&\n" +
@@ -1107,7 +1116,8 @@ const file_entente_query_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"birth_date\x18\x05 \x01(\tB,\xbaH)r'2%^([0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?)?$R\tbirthDate\x126\n" +
 	"\vnationality\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f2\r^([A-Z]{3})?$R\vnationality\x122\n" +
-	"\x03sex\x18\a \x01(\x0e2\x16.entente.record.v1.SexB\b\xbaH\x05\x82\x01\x02\x10\x01R\x03sex\"\x86\x05\n" +
+	"\x03sex\x18\a \x01(\x0e2\x16.entente.record.v1.SexB\b\xbaH\x05\x82\x01\x02\x10\x01R\x03sex\x129\n" +
+	"\rbirth_country\x18\b \x01(\tB\x14\xbaH\x11r\x0f2\r^([A-Z]{3})?$R\fbirthCountry\"\x86\x05\n" +
 	"\x03Ask\x12\x1f\n" +
 	"\x06ask_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x05askId\x12\x1d\n" +
 	"\x05nonce\x18\x02 \x01(\fB\a\xbaH\x04z\x02h\x10R\x05nonce\x12-\n" +
