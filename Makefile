@@ -126,6 +126,10 @@ tidy-check: ## fail if go.mod or go.sum is not tidy, or a module was altered on 
 bench: ## measure against the budgets; every figure beside its yardstick
 	@$(GO) run ./bench
 
+.PHONY: bench-names
+bench-names: ## measure the matcher of names beside PostgreSQL's pg_trgm, on the same queries
+	@$(GO) run ./bench/names
+
 .PHONY: demo
 demo: ## four bureaus on this machine, two stories
 	@$(GO) run ./cmd/entente demo
