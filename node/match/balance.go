@@ -4,9 +4,9 @@ import "math"
 
 const (
 	// leastCounted is how many alerts of a region are counted; where there are to be fewer, the thresholds
-	// are drawn out from there: a hundred that are counted are off by more than what is drawn out of
-	// that many.
-	leastCounted = 250
+	// are drawn out from there. That many are off by a twelfth by chance; what is drawn out is off the same
+	// way each time, where many bear few names: by up to a sixth from twice as many.
+	leastCounted = 150
 	// tailFrom is the largest share from which they are drawn out: those below do not fall off evenly.
 	tailFrom = 0.02
 	// rounds of the search for thresholds, and by how much one may move what a home is allowed, at most.
@@ -72,7 +72,7 @@ func leastOf(k known) float64 {
 	if k.class() == ByName {
 		return leastCounted * datesEach
 	}
-	return 3 * leastCounted
+	return 2 * leastCounted
 }
 
 // homeTally is what those of all regions scored whose names seem to be at home in one.
