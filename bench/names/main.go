@@ -79,7 +79,7 @@ func scaleOf(quick bool) scale {
 	if quick {
 		return scale{innocents: 200, invented: 150, travellers: 20, million: 2_000, small: 600, middle: 900, speed: 100, turns: 2, words: 20, among: 300}
 	}
-	return scale{innocents: 20_000, invented: 3_000, travellers: 50_000, million: 1_000_000, small: 10_000, middle: 60_000,
+	return scale{innocents: 20_000, invented: 3_000, travellers: 20_000, million: 1_000_000, small: 10_000, middle: 60_000,
 		speed: 2_000, turns: 3, words: 2_000, among: 20_000}
 }
 
