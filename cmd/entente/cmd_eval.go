@@ -63,7 +63,7 @@ func (a *app) evalNamesCommand() *cobra.Command {
 	s.StringVar(&f.evidence, "evidence", "name", "what is known of a traveller: name, name+dob or all")
 	s.IntVar(&f.union, "union", unionNames, "how many names the list of the set union has; 0 leaves it out, as do name and name+dob if it is not set")
 	s.IntVar(&f.travellers, "travellers", eval.TravellersBySize, "how many names of invented travellers of each region by_group is of; 0 leaves it out")
-	s.Lookup("travellers").DefValue = "50000, and 5000 in a list of more than 100000 names"
+	s.Lookup("travellers").DefValue = "as many as can be asked for in some minutes"
 	return cmd
 }
 

@@ -42,9 +42,9 @@ const (
 // others as are searched together, is a list as any other, and the usual thresholds hold.
 const LeastMeasured = 100
 
-// Innocents is how many names of each region are looked for in a list of so many: as many as let a
-// two hundred be counted at the default point, by name alone, where that takes some minutes of a
-// processor; few are apart by chance, and the thresholds with them.
+// Innocents is how many names of each region are looked for in a list of so many: as many as let two
+// hundred alerts be counted at the default point, by name alone, where that takes some minutes of a
+// processor. Of fewer chance decides, and of the thresholds with them.
 func Innocents(held int) int {
 	const counted, least, most, short = 200, 20_000, 160_000, 40_000
 	if held < complemented {
