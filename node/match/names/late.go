@@ -28,17 +28,17 @@ func (a *asked) lateOptions(s *segment, words []uint32, t *scratch) {
 			continue
 		}
 		most := min(tuned.lateMost, a.terms[i].chance.farthest(lateLeast))
+		f := &q.forms[0]
 		for j, w := range words {
-			r := &s.words[w]
-			if listed&(1<<j) != 0 || minor(s.roles[w]) || len(r.latin) < 2 {
+			if listed&(1<<j) != 0 || s.near.lead[w].size < 2 || minor(s.roles[w]) {
 				continue
 			}
 			// The usual readings alone: keys bring the others together.
-			f, g := &q.forms[0], &r.forms[0]
-			if d := len(f.sound) - len(g.sound); d > lateLetters || -d > lateLetters || lossOf(f.set&^g.set) > most {
+			sound, set, bare := s.near.usual(w)
+			if d := len(f.sound) - len(sound); d > lateLetters || -d > lateLetters || lossOf(f.set&^set) > most {
 				continue
 			}
-			if c := t.usual(i, q).compare(g.sound, g.bareness(), most); c <= most {
+			if c := t.usual(i, q).compare(sound, bare, most); c <= most {
 				t.options = append(t.options, option{asked: 1 << i, listed: 1 << j, weight: a.terms[i].chance.beyond(c), cost: c, kind: Spelling})
 			}
 		}
@@ -51,25 +51,35 @@ func (a *asked) runs(i int, s *segment, words []uint32, listed uint32, t *scratc
 	if len(q.latin) < leastSplit || q.text != q.latin {
 		return
 	}
-	var text [maxSounds]byte
-	for from := range words {
-		run, mask := text[:0], uint32(0)
+	for from := 0; from+1 < len(words); from++ {
+		// Of two words written as one the first letter is the last to be lost.
+		if s.near.lead[words[from]].letter != q.latin[0] {
+			continue
+		}
+		size, mask := 0, uint32(0)
 		for j := from; j < len(words) && listed&(1<<j) == 0; j++ {
-			latin := s.words[words[j]].latin
-			// Of two words written as one the first letter is the last to be lost.
-			if latin == "" || latin[0] != q.latin[0] && j == from || len(run)+len(latin) > len(q.latin)+2 || len(run)+len(latin) > len(text) {
+			next := int(s.near.lead[words[j]].size)
+			if size += next; next == 0 || size > min(len(q.latin)+2, maxSounds) {
 				break
 			}
-			run = append(run, latin...)
-			if mask |= 1 << j; j == from || len(run)+2 < len(q.latin) {
+			if mask |= 1 << j; j == from || size+2 < len(q.latin) {
 				continue
 			}
-			c := t.usual(i, q).compare(appendSounds(nil, string(run)), 0, tuned.joinMost)
-			if c < costUnrelated {
+			if c := t.usual(i, q).compare(t.soundsOf(s, words[from:j+1]), 0, tuned.joinMost); c < costUnrelated {
 				t.options = append(t.options, option{asked: 1 << i, listed: mask, weight: min(a.terms[i].chance.beyond(c), a.asListed(s, words, mask)) - joinCost, cost: c, kind: Joined})
 			}
 		}
 	}
+}
+
+// soundsOf are the sounds of words written as one, until it is called again.
+func (t *scratch) soundsOf(s *segment, words []uint32) []byte {
+	t.text = t.text[:0]
+	for _, w := range words {
+		t.text = append(t.text, s.words[w].latin...)
+	}
+	t.sounds = appendSounds(t.sounds[:0], string(t.text))
+	return t.sounds
 }
 
 // asListed is what words of the list say at the most, asked as they are: a join of them is rarer than

@@ -9,7 +9,7 @@ type lexicon struct {
 	words map[string]*word
 }
 
-const maxLexicon = 1 << 14
+const maxLexicon = 1 << 15
 
 func newLexicon() *lexicon { return &lexicon{words: make(map[string]*word)} }
 

@@ -12,7 +12,18 @@ import (
 type nearTable struct {
 	at   []uint32 // of a word: where it begins in b
 	sets []uint32 // of a word: the sounds of all its readings
+	lead []lead
 	b    []byte
+}
+
+// lead is how a word's usual reading begins and how long it is: 0 where there is none.
+type lead struct{ letter, size byte }
+
+func leadOf(w *word) lead {
+	if w.latin == "" {
+		return lead{}
+	}
+	return lead{w.latin[0], byte(min(len(w.latin), math.MaxUint8))}
 }
 
 // Layout of a word: how many readings (1 byte), the group (4); of a reading: the set of its sounds
@@ -25,6 +36,7 @@ const (
 
 func (t *nearTable) add(w *word) {
 	t.at = append(t.at, uint32(len(t.b)))
+	t.lead = append(t.lead, leadOf(w))
 	forms, set := w.forms[:min(len(w.forms), math.MaxUint8)], uint32(0)
 	t.b = append(t.b, byte(len(forms)))
 	t.b = binary.LittleEndian.AppendUint32(t.b, w.group)
@@ -45,8 +57,15 @@ func (t *nearTable) add(w *word) {
 
 func (t *nearTable) group(n uint32) uint32 { return binary.LittleEndian.Uint32(t.b[t.at[n]+1:]) }
 
+// usual is the first reading of a word that has one: its sounds, which they are, and 1 if it is bare.
+func (t *nearTable) usual(n uint32) (sound []byte, set uint32, bare int) {
+	b := t.b[t.at[n]+nearHead:]
+	size := binary.LittleEndian.Uint16(b[8:])
+	return b[nearForm : nearForm+int(size&^bareBit)], binary.LittleEndian.Uint32(b), int(size >> 15)
+}
+
 func (t *nearTable) clipped() nearTable {
-	return nearTable{slices.Clip(t.at), slices.Clip(t.sets), slices.Clip(t.b)}
+	return nearTable{slices.Clip(t.at), slices.Clip(t.sets), slices.Clip(t.lead), slices.Clip(t.b)}
 }
 
 // probe is a word that is compared with many, with what it takes to do so worked out once.

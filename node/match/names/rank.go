@@ -40,6 +40,9 @@ type Met struct {
 	Moved         bool // it stands elsewhere in the name, beside the others
 }
 
+// touchFrom is how many names a segment has that no cache of a processor holds.
+const touchFrom = 50_000
+
 // rank compares the names of a segment that were collected, and adds the persons, each by the name
 // that says most.
 func (a *asked) rank(l *look, t *scratch, least float32, out []Ranked) []Ranked {
@@ -47,7 +50,9 @@ func (a *asked) rank(l *look, t *scratch, least float32, out []Ranked) []Ranked 
 	at := len(out)
 	clear(t.place)
 	names := a.collect(l, t)
-	t.touch(s, names)
+	if len(s.nameOwner) > touchFrom {
+		t.touch(s, names)
+	}
 	for _, n := range names {
 		if p := s.nameOwner[n]; !s.isDead(p) {
 			out = a.compare(l, t, p, n, out)

@@ -37,6 +37,7 @@ type scratch struct {
 	found                 []uint32
 	ranked                []Ranked
 	touched               uint32
+	text, sounds          []byte // of words written as one
 }
 
 // cell is a name that holds some word that is like one asked.

@@ -98,7 +98,7 @@ func (s *segment) likes(w *word, t *scratch, prefix, joined bool) []like {
 	t.probe.reset(w)
 	for _, n := range t.near {
 		// What is far by its sounds is like a word only by a table that has both, or by its beginning.
-		if w.group == 0 && !prefix && t.probe.far(s.near.sets[n], most) {
+		if (w.group == 0 || joined) && !prefix && t.probe.far(s.near.sets[n], most) {
 			continue
 		}
 		c, group := t.probe.cost(&s.near, n, most), s.near.group(n)

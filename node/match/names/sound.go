@@ -6,26 +6,37 @@ import "strings"
 // sounds: one byte a sound, so that SH is one letter beside S, and a doubled letter one. Capitals, and
 // c, are sounds that Latin letters write with two: S for SH, C for CH, Z for ZH, X for KH, G for GH, T
 // for TH, D for DH, c for TS.
-var digraphs = []struct{ letters, sounds string }{
+var digraphs = []digraph{
 	{"shch", "S"}, {"tsch", "C"}, {"dzh", "j"}, {"tch", "C"}, {"sch", "S"}, {"sh", "S"}, {"ch", "C"}, {"cz", "C"},
 	{"zh", "Z"}, {"kh", "X"}, {"gh", "G"}, {"ph", "f"}, {"th", "T"}, {"dh", "D"}, {"dj", "j"}, {"dz", "z"},
 	{"tx", "C"}, {"ts", "c"}, {"tz", "c"}, {"ck", "k"}, {"qu", "k"}, {"x", "ks"}, {"ou", "u"}, {"oo", "u"}, {"ee", "i"}, {"ij", "i"},
 	{"iy", "i"}, {"yy", "i"}, {"q", "q"},
 }
 
+type digraph struct{ letters, sounds string }
+
+// digraphsOf are those that begin with a letter, from a, in their order.
+var digraphsOf = func() (of [26][]digraph) {
+	for _, d := range digraphs {
+		of[d.letters[0]-'a'] = append(of[d.letters[0]-'a'], d)
+	}
+	return of
+}()
+
 // appendSounds appends the sounds of a reading in a to z.
 func appendSounds(b []byte, text string) []byte {
 	start := len(b)
 	for i := 0; i < len(text); {
 		n, sounds := 1, text[i:i+1]
-		for _, d := range digraphs {
-			if strings.HasPrefix(text[i:], d.letters) {
-				n, sounds = len(d.letters), d.sounds
-				break
+		if c := text[i] - 'a'; int(c) < len(digraphsOf) {
+			for _, d := range digraphsOf[c] {
+				if strings.HasPrefix(text[i:], d.letters) {
+					n, sounds = len(d.letters), d.sounds
+					break
+				}
 			}
 		}
-		switch {
-		case sounds == "C" && i == 0 && strings.HasPrefix(text, "chr"):
+		if sounds == "C" && i == 0 && strings.HasPrefix(text, "chr") {
 			sounds = "k"
 		}
 		for j := range len(sounds) {
