@@ -11,6 +11,7 @@ import (
 
 	"github.com/entente-mesh/entente/node/match/names"
 	"github.com/entente-mesh/entente/node/match/people"
+	queryv1 "github.com/entente-mesh/entente/proto/gen/entente/query/v1"
 )
 
 // Measure is how the thresholds of a list are measured.
@@ -42,15 +43,16 @@ const (
 // others as are searched together, is a list as any other, and the usual thresholds hold.
 const LeastMeasured = 100
 
-// Innocents is how many names of each region are looked for in a list of so many: as many as let two
-// hundred alerts be counted at the default point, by name alone, where that takes some minutes of a
-// processor. Of fewer chance decides, and of the thresholds with them.
+// Innocents is how many names of each region are looked for in a list of so many: as many as let
+// three hundred alerts be counted at the default point, by name alone, where that takes some minutes of
+// a processor; in a list where each takes longer, two hundred. Of fewer chance decides, and of the
+// thresholds with them.
 func Innocents(held int) int {
-	const counted, least, most, short = 200, 20_000, 160_000, 40_000
+	const counted, least, most, short = 300, 100_000, 220_000, 40_000
 	if held < complemented {
 		return short
 	}
-	return max(least, min(most, int(counted/DefaultPoint.share(ByName, held))))
+	return min(max(least, min(most, 1_500_000_000/held)), int(counted/DefaultPoint.share(ByName, held)))
 }
 
 // Calibrate measures the index with invented innocents, and sets the thresholds of the operating point
@@ -132,7 +134,8 @@ func (m Measure) region(ctx context.Context, index *names.Index, region string, 
 		}
 		q := queryOf(world.From(region))
 		born[n%datesEach] = q.Birth
-		into.add(slices.Index(where, names.Home(q)), index.Nearest(q, leastName), q, &born)
+		home := names.Home(q)
+		into.add(slices.Index(where, home), index.Nearest(q, leastName), q, common(q, home), &born)
 	}
 	return nil
 }
@@ -188,12 +191,32 @@ func (c *Calibration) UnmarshalJSON(b []byte) error {
 // threshold is the log-odds from which on an officer is told.
 func (p *Persons) threshold(q *names.Query) float32 {
 	k, home := knownOf(q), names.Home(q)
+	if !q.BirthKnown && common(q, home) {
+		return unreachable
+	}
 	if c := p.calibration.Load(); c != nil {
 		if least, ok := c.least[k][home]; ok {
 			return least
 		}
 	}
 	return p.Point().threshold(k, home, p.index.Names())
+}
+
+// mostBorne is what share of the travellers of its region may bear a name that tells of somebody by itself:
+// one in a quarter of a million. Whoever has a more common one is told of nobody, however high it scores
+// and however few names the list has.
+const mostBorne = 4e-6
+
+// CommonName says that nothing of the birth date is known, and that so many bear the name that nobody is
+// told of, whoever is listed.
+func CommonName(q *queryv1.PersonQuery) bool {
+	asked := askedOf(q)
+	return !asked.BirthKnown && common(asked, names.Home(asked))
+}
+
+// common says that a name by itself tells of nobody. One that is at home nowhere is rare.
+func common(q *names.Query, home string) bool {
+	return home != "" && names.Borne(q, home) > mostBorne
 }
 
 // yearOf is the year in which a day lies: all of a birth date that some know.

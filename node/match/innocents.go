@@ -46,14 +46,17 @@ func newInnocents(held, each int) *innocents {
 	return i
 }
 
-// add counts a traveller by all that may be known of them, with all those birth dates.
-func (r *regionTally) add(home int, near names.Nearest, q *names.Query, born *[datesEach]names.Span) {
+// add counts a traveller by all that may be known of them, with all those birth dates. A common
+// name by itself is told of nobody.
+func (r *regionTally) add(home int, near names.Nearest, q *names.Query, common bool, born *[datesEach]names.Span) {
 	r.names[home]++
 	if len(near) == 0 {
 		return
 	}
 	ask := names.Query{Nationality: q.Nationality, Sex: q.Sex}
-	r.count(0, home, datesEach, near.Best(&ask)) // each of them would
+	if !common {
+		r.count(0, home, datesEach, near.Best(&ask)) // each of them would
+	}
 	ask.BirthKnown = true
 	for _, day := range born {
 		ask.Birth = day

@@ -117,7 +117,9 @@ func (p *Persons) MeasureRecall(ctx context.Context, seed uint64, each int) erro
 			if err := step(ctx); err != nil {
 				return err
 			}
-			m.score[class] = oddsOf(with, class.of(q), persons[i].ID)
+			if m.score[class] = math.Inf(-1); class != ByName || !common(q, m.home) {
+				m.score[class] = oddsOf(with, class.of(q), persons[i].ID)
+			}
 		}
 		out.of = append(out.of, m)
 	}

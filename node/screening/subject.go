@@ -30,7 +30,11 @@ func (s *Screening) read(req *screeningv1.CheckRequest) (*subject, error) {
 			return nil, fault.New(codes.InvalidArgument, fault.MalformedRequest, "mrz",
 				"give either the MRZ or document and person in fields, not both")
 		}
-		return out, s.readMRZ(req.GetMrz(), out)
+		if err := s.readMRZ(req.GetMrz(), out); err != nil {
+			return nil, err
+		}
+		out.tellCommonName()
+		return out, nil
 	}
 	if d := req.GetDocument(); d != nil {
 		d = proto.Clone(d).(*queryv1.DocumentQuery)
@@ -80,7 +84,18 @@ func (s *Screening) read(req *screeningv1.CheckRequest) (*subject, error) {
 		return nil, fault.New(codes.InvalidArgument, fault.NothingAsked, "mrz",
 			"there is nothing to check: give the MRZ, a document or a person")
 	}
+	out.tellCommonName()
 	return out, nil
+}
+
+// tellCommonName names it where the name was as good as not looked for: silence is not an answer.
+func (s *subject) tellCommonName() {
+	p := s.traveller.GetPerson()
+	if p == nil || !match.CommonName(p) {
+		return
+	}
+	s.problems = append(s.problems, &screeningv1.Problem{Code: "COMMON_NAME", Field: "birth date",
+		Text: "so many travellers bear this name that nobody is told of by it alone: give the birth date, as exact as you have it"})
 }
 
 func checkBirthDate(date string) error {

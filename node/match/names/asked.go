@@ -117,7 +117,23 @@ func (a *asked) unescape(plain []string, known *lexicon) {
 
 // Home is the region in which the name of a query is at home, as package people names them; empty
 // where none of its words is known. What is left of a word that was cut off tells nothing.
-func Home(q *Query) string {
+func Home(q *Query) string { return people.RegionOf(usualWords(q)) }
+
+// Borne is the share of the travellers of a region who bear all the words of a query's name, in one
+// spelling or another, as far as tables of single words tell. Titles, particles and initials are borne by
+// everybody, and so is a name without a word that can be read.
+func Borne(q *Query, region string) float64 {
+	share := 1.0
+	for _, w := range usualWords(q) {
+		if role, certainty := people.RoleOf(w); len(w) > 1 && (certainty < sureRole || !minor(byte(role))) {
+			share *= people.NameFrequencyIn(region, w)
+		}
+	}
+	return share
+}
+
+// usualWords are the usual readings of the words of a query's name.
+func usualWords(q *Query) []string {
 	text := q.Name
 	if strings.TrimSpace(text) == "" {
 		text = q.Primary + " " + q.Secondary
@@ -132,7 +148,7 @@ func Home(q *Query) string {
 			latin = append(latin, r[0].Text)
 		}
 	}
-	return people.RegionOf(latin)
+	return latin
 }
 
 // escaped says that a name may hold escapes of the zone: nothing but A to Z, and an X.

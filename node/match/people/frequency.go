@@ -81,6 +81,16 @@ func FrequencyIn(region, token string) float64 {
 	return sum / all
 }
 
+// NameFrequencyIn returns the share of a region's travellers who bear the name that a word spells, in
+// whatever spelling. It is never 0: of a word that the region's tables do not have it is that of the world.
+func NameFrequencyIn(region, token string) float64 {
+	in := FrequencyIn(region, token)
+	if in == 0 {
+		return NameFrequency(token)
+	}
+	return min(1, in*NameFrequency(token)/Frequency(token))
+}
+
 // RegionOf returns the region in which a name of these words is at home, and "" if none of them is
 // known.
 func RegionOf(tokens []string) string {
