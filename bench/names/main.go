@@ -65,7 +65,8 @@ type options struct {
 type scale struct {
 	innocents  int // of the labelled data
 	invented   int // persons, where there are no labelled data
-	travellers int // of each region
+	travellers int // of each region, for the recall beside them
+	stopped    int // names of travellers of each region, at most, for the false alerts
 	million    int // names of the set union, and of the largest list for speed
 	small      int // the lists for speed
 	middle     int
@@ -77,9 +78,9 @@ type scale struct {
 
 func scaleOf(quick bool) scale {
 	if quick {
-		return scale{innocents: 200, invented: 150, travellers: 20, million: 2_000, small: 600, middle: 900, speed: 100, turns: 2, words: 20, among: 300}
+		return scale{innocents: 200, invented: 150, travellers: 20, stopped: 200, million: 2_000, small: 600, middle: 900, speed: 100, turns: 2, words: 20, among: 300}
 	}
-	return scale{innocents: 20_000, invented: 3_000, travellers: 20_000, million: 1_000_000, small: 10_000, middle: 60_000,
+	return scale{innocents: 20_000, invented: 3_000, travellers: 20_000, stopped: 1_000_000, million: 1_000_000, small: 10_000, middle: 60_000,
 		speed: 2_000, turns: 3, words: 2_000, among: 20_000}
 }
 

@@ -153,24 +153,25 @@ func (b *bench) union(a asker) {
 // regions are the same figures with innocents of one region of the world each: what an alert costs
 // there, and the false alerts at the default operating point.
 func (b *bench) regions(ctx context.Context) error {
-	m, _, err := eval.NewMatcher(eval.NameOnly, b.list(0))
+	m, size, err := eval.NewMatcher(eval.NameOnly, b.list(0))
 	if err != nil {
 		return err
 	}
-	if err := m.Calibrate(ctx, b.travellers); err != nil {
+	stopped := min(b.stopped, eval.TravellersFor(size.Names))
+	if err := m.Calibrate(ctx, stopped); err != nil {
 		return err
 	}
 	callers := runtime.GOMAXPROCS(0)
 	for _, e := range []eval.Evidence{eval.NameOnly, eval.All} {
 		asked := m.With(e)
 		answers := eval.Ask(asked, b.data.meant, callers)
-		var groups []eval.Group
 		for travellers := range eval.Travellers(regionSeed, b.travellers) {
 			quiet := eval.Ask(asked, travellers, callers)
-			groups = append(groups, eval.ByGroup(quiet, asked.Threshold)...)
 			b.report.regions = append(b.report.regions, region{travellers[0].Group, e, eval.Results(answers, quiet)})
 		}
-		b.report.fairness = append(b.report.fairness, eval.NewFairness(groups))
+		f := asked.Fairness(stopped)
+		b.report.fairness = append(b.report.fairness, f)
+		b.say("  false alerts, the worst region against the best: %s, by chance %s", f.Worst.Text(2), f.Chance.Text(2))
 	}
 	return nil
 }

@@ -147,8 +147,12 @@ func (b *bench) countOf(set string) int {
 
 // regionTable stands beside the table of quality: innocents of each region instead of those of the data.
 func (b *bench) regionTable(out *bytes.Buffer) {
-	fmt.Fprintf(out, "\n### Region by region\n\nThe same, above 1 %% / 0.1 %% of %s invented travellers of one region; and how many of a thousand of them are false\n"+
-		"alerts at the default operating point.\n\n", thousands(b.travellers))
+	stopped := "them"
+	if f := b.report.fairness; len(f) > 0 && len(f[0].Groups) > 0 {
+		stopped = thousands(f[0].Groups[0].N)
+	}
+	fmt.Fprintf(out, "\n### Region by region\n\nThe same, above 1 %% / 0.1 %% of %s invented travellers of one region; and how many of a thousand of %s are\n"+
+		"false alerts at the default operating point, which are others than those by whom its thresholds were measured.\n\n", thousands(b.travellers), stopped)
 	sets := b.sets()
 	var rows [][]string
 	for _, e := range []struct {

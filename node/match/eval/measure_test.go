@@ -120,22 +120,11 @@ func TestFieldsOfASet(t *testing.T) {
 }
 
 func TestGroupsAndTheirRatio(t *testing.T) {
-	var innocents []Answer
-	for group, alerts := range map[string]int{"a": 3, "b": 6, "c": 4} {
-		for i := range 100 {
-			score := 0.0
-			if i < alerts {
-				score = 5
-			}
-			innocents = append(innocents, Answer{Query: &Query{Group: group}, Score: score})
-		}
-	}
-	innocents = append(innocents, Answer{Query: &Query{}, Score: 9})
-	groups := ByGroup(innocents, func(*Query) float64 { return 5 })
-	if len(groups) != 3 || groups[0] != (Group{Group: "b", N: 100, Alerts: 6, Share: 0.06}) || groups[2] != (Group{Group: "a", N: 100, Alerts: 3, Share: 0.03}) {
-		t.Fatalf("%+v", groups)
-	}
+	groups := []Group{{Group: "a", N: 100, Alerts: 3, Share: 0.03}, {Group: "b", N: 100, Alerts: 6, Share: 0.06}, {Group: "c", N: 100, Alerts: 4, Share: 0.04}}
 	f := NewFairness(groups)
+	if groups = f.Groups; groups[0].Group != "b" || groups[2].Group != "a" {
+		t.Errorf("not the most first: %+v", groups)
+	}
 	if f.Worst != 2 || f.Chance <= 1 {
 		t.Errorf("the worst is %v times the best, by chance %v", f.Worst, f.Chance)
 	}
@@ -228,7 +217,7 @@ func TestTheMatcherIsMeasured(t *testing.T) {
 
 func TestTravellersBySize(t *testing.T) {
 	for _, c := range []struct{ told, names, want int }{
-		{TravellersBySize, 5_000, 170_000}, {TravellersBySize, 20_000, 50_000}, {TravellersBySize, 1_000_000, 5_000}, {0, 5_000, 0}, {7, 1_000_000, 7},
+		{TravellersBySize, 5_000, 230_000}, {TravellersBySize, 20_000, 75_000}, {TravellersBySize, 1_000_000, 5_000}, {0, 5_000, 0}, {7, 1_000_000, 7},
 	} {
 		if got := (Names{Travellers: c.told}).travellers(c.names); got != c.want {
 			t.Errorf("%d among %d names: %d, want %d", c.told, c.names, got, c.want)

@@ -39,19 +39,24 @@ type Report struct {
 	Summary  Summary
 }
 
-// TravellersBySize are so many that at the default point two hundred of each region are stopped: the
-// regions then differ by a third by chance. In a list of more than a hundred thousand names, where each
+// TravellersBySize are so many that at the default point more than two hundred of each region are
+// stopped: the regions then differ by a quarter by chance. In a list of more than a hundred thousand names, where each
 // takes long, they are five thousand.
 const TravellersBySize = -1
 
 func (n Names) travellers(names int) int {
-	switch {
-	case n.Travellers != TravellersBySize:
+	if n.Travellers != TravellersBySize {
 		return n.Travellers
-	case names > 100_000:
+	}
+	return TravellersFor(names)
+}
+
+// TravellersFor is TravellersBySize in a list of so many names.
+func TravellersFor(names int) int {
+	if names > 100_000 {
 		return 5_000
 	}
-	return min(170_000, 1_000_000_000/max(1, names))
+	return min(230_000, 1_500_000_000/max(1, names))
 }
 
 // Seeds of the invented populations, so that the same call measures the same.
@@ -102,7 +107,7 @@ func (n Names) Measure(ctx context.Context) (*Report, error) {
 			return nil, err
 		}
 		n.Say("asking for travellers of %d invented names of each region", each)
-		r.Fairness = n.fairness(m, each)
+		r.Fairness = m.Fairness(each)
 	}
 	if n.Union > 0 && slices.ContainsFunc(meant, func(q Query) bool { return q.Set == unionSet }) {
 		return r, n.union(r, meant, innocents, size.Names)
@@ -201,11 +206,11 @@ func (n Names) union(r *Report, meant, innocents []Query, names int) error {
 	return nil
 }
 
-// fairness asks for travellers region by region. Where the birth date is asked as well, so few are
-// stopped that each name is asked for with several.
-func (n Names) fairness(m Matcher, each int) Fairness {
+// Fairness asks for travellers of so many names of each region, as often as thresholds were calibrated
+// for. Where the birth date is asked as well, so few are stopped that each name is asked for with several.
+func (m Matcher) Fairness(each int) Fairness {
 	dates := 1
-	if n.Evidence >= NameAndBirth {
+	if m.evidence >= NameAndBirth {
 		dates = datesEach
 	}
 	regions := people.Regions()

@@ -61,33 +61,6 @@ type Fairness struct {
 	Chance Figure `json:"worst_to_best_by_chance"`
 }
 
-// ByGroup counts the innocents who score as much as alerts, by where their names come from.
-func ByGroup(innocents []Answer, alerts func(q *Query) float64) []Group {
-	byName := make(map[string]*Group)
-	for i := range innocents {
-		a := &innocents[i]
-		if a.Query.Group == "" {
-			continue
-		}
-		g := byName[a.Query.Group]
-		if g == nil {
-			g = &Group{Group: a.Query.Group}
-			byName[a.Query.Group] = g
-		}
-		g.N++
-		if a.Score >= alerts(a.Query) {
-			g.Alerts++
-		}
-	}
-	out := make([]Group, 0, len(byName))
-	for _, g := range byName {
-		g.Share = float64(g.Alerts) / float64(g.N)
-		out = append(out, *g)
-	}
-	slices.SortFunc(out, worse)
-	return out
-}
-
 func worse(a, b Group) int {
 	return cmp.Or(cmp.Compare(b.Share, a.Share), cmp.Compare(a.Group, b.Group))
 }
