@@ -45,12 +45,15 @@ const LeastMeasured = 100
 
 // Innocents is how many names of each region are looked for in a list of so many: as many as let
 // three hundred alerts be counted at the default point, by name alone, where that takes some minutes of
-// a processor; in a list where each takes longer, two hundred. Of fewer chance decides, and of the
-// thresholds with them.
+// a processor; in a list where each takes longer, two hundred, and in a huge one, one hundred. Of fewer
+// chance decides, and of the thresholds with them.
 func Innocents(held int) int {
-	const counted, least, most, short = 300, 100_000, 220_000, 40_000
-	if held < complemented {
+	const counted, least, most, short, huge = 300, 100_000, 220_000, 40_000, 200_000
+	switch {
+	case held < complemented:
 		return short
+	case held > huge:
+		return least / 2
 	}
 	return min(max(least, min(most, 1_500_000_000/held)), int(counted/DefaultPoint.share(ByName, held)))
 }

@@ -199,7 +199,8 @@ const (
 	lookEvery = time.Minute
 	// leastGrown is by how many names a list must have changed to be measured again.
 	leastGrown = 100
-	// measureWithin bounds one measurement: an hour is enough for a list of millions.
+	// measureWithin bounds each half of a measurement, of which the first gives the thresholds: an hour is
+	// enough for a list of millions. Who waits for the one that measures already waits as long.
 	measureWithin = time.Hour
 )
 
@@ -269,10 +270,10 @@ func (p *Point) measure(ctx context.Context) error {
 // measureRecall measures what operating points cost; with again the thresholds too, though the list
 // has not changed.
 func (h *Holdings) measureRecall(ctx context.Context, again bool) error {
-	ctx, cancel := context.WithTimeout(ctx, measureWithin)
-	defer cancel()
 	if err := h.calibrate(ctx, again); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, measureWithin)
+	defer cancel()
 	return h.held().MeasureRecall(ctx, listedSeed, listedEach)
 }
