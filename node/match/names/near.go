@@ -160,14 +160,6 @@ func (p *probe) cost(t *nearTable, n uint32, most float32) float32 {
 	return best
 }
 
-// bareness is 1 for a reading without vowels, and 0 for one with.
-func (f *form) bareness() int {
-	if f.bare {
-		return 1
-	}
-	return 0
-}
-
 // usual is the probe of the usual reading of the word that was asked at a place, made once a search.
 func (t *scratch) usual(at int, w *word) *probeForm {
 	if t.usualSet&(1<<at) == 0 {
