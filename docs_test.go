@@ -70,7 +70,7 @@ func pageText(t *testing.T, page string) string {
 const (
 	commandPatience = 5 * time.Minute
 	startPatience   = time.Minute
-	settlePatience  = 30 * time.Second
+	settlePatience  = time.Minute
 )
 
 // shown is one command of a page, with what it is to print.

@@ -304,7 +304,7 @@ func (r *relic) clientOutcome(t *testing.T, dir, client string, h hurt) (outcome
 		return clientOut, err.Error()
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
 	if client == node.OfficerClient {
 		_, err = officerChecks(ctx, conn)

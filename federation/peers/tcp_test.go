@@ -37,7 +37,7 @@ func TestOverTCP(t *testing.T) {
 			t.Fatal(err)
 		}
 		bel.Sync([]peers.Member{{Bureau: "ESP", Address: listener.Addr().String()}})
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if err := bel.Do(ctx, "ESP", get); err != nil {
 			t.Errorf("%s: %v", host, err)
 		}

@@ -224,7 +224,7 @@ func (r *running) stop() error {
 // signed waits until a checkpoint of n leaves is signed, and returns it.
 func (r *running) signed(n uint64) evidence.Checkpoint {
 	r.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for s := r.Status(); s.Signed < n || s.Integrated < n; s = r.Status() {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("not signed: %+v", s)

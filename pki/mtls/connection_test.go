@@ -79,7 +79,7 @@ func (l *listener) dial(t *testing.T, options ...grpc.DialOption) healthpb.Healt
 
 func call(t *testing.T, c healthpb.HealthClient, options ...grpc.CallOption) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err := c.Check(ctx, &healthpb.HealthCheckRequest{}, options...)
 	return err
