@@ -6,8 +6,8 @@
 // What is measured on real lists stands in the page as figures only.
 //
 // One flow: the data are read, or invented where there are none; a PostgreSQL of its own starts in a
-// temporary folder; quality (both find the same persons in the same list), transliteration, the regions
-// of the world, speed (in turn) up to a million names; then the part is written whole.
+// temporary folder; quality (both find the same persons in the same list), transliteration, speed (in
+// turn) up to a million names, the regions of the world; then the part is written whole.
 package main
 
 import (
@@ -112,8 +112,8 @@ func run(ctx context.Context, o options) (err error) {
 	}{
 		{"who is found among the persons of the list", b.quality},
 		{"transliteration", b.transliteration},
-		{"region by region", func() error { return b.regions(ctx) }},
 		{"speed", b.speeds},
+		{"region by region", func() error { return b.regions(ctx) }},
 	} {
 		b.say("%s", step.what)
 		if err := step.do(); err != nil {
