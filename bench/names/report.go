@@ -147,12 +147,15 @@ func (b *bench) countOf(set string) int {
 
 // regionTable stands beside the table of quality: innocents of each region instead of those of the data.
 func (b *bench) regionTable(out *bytes.Buffer) {
-	stopped := "them"
-	if f := b.report.fairness; len(f) > 0 && len(f[0].Groups) > 0 {
-		stopped = thousands(f[0].Groups[0].N)
+	var counts []string
+	for i, known := range []string{"by name only", "with everything known, several dates a name"} {
+		if f := b.report.fairness[i]; len(f.Groups) > 0 {
+			counts = append(counts, thousands(f.Groups[0].N)+" "+known)
+		}
 	}
-	fmt.Fprintf(out, "\n### Region by region\n\nThe same, above 1 %% / 0.1 %% of %s invented travellers of one region; and how many of a thousand of %s are\n"+
-		"false alerts at the default operating point, which are others than those by whom its thresholds were measured.\n\n", thousands(b.travellers), stopped)
+	stopped := strings.Join(counts, " and ")
+	fmt.Fprintf(out, "\n### Region by region\n\nThe same, above 1 %% / 0.1 %% of %s invented travellers of one region; and how many in a thousand of others,\n"+
+		"%s, are false alerts at the default operating point. Its thresholds were measured by others again.\n\n", thousands(b.travellers), stopped)
 	sets := b.sets()
 	var rows [][]string
 	for _, e := range []struct {

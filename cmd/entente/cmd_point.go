@@ -23,7 +23,7 @@ func (a *app) pointCommand() *cobra.Command {
 
 const (
 	// measurePatience is how long a person waits for a measurement. The node goes on with it.
-	measurePatience = 30 * time.Minute
+	measurePatience = 90 * time.Minute
 	// measureLook is how often it is looked whether it is done.
 	measureLook = 500 * time.Millisecond
 )
@@ -43,7 +43,7 @@ func (a *app) pointShowCommand() *cobra.Command {
 		},
 	}
 	c.flags(cmd, node.OperatorClient)
-	cmd.Flags().BoolVar(&measure, "measure", false, "measure the recall again first, and wait for it: some seconds, of a million names some minutes")
+	cmd.Flags().BoolVar(&measure, "measure", false, "measure the recall again first, and wait for it: minutes, of a long list half an hour and more")
 	return cmd
 }
 

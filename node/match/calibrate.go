@@ -45,8 +45,8 @@ const LeastMeasured = 100
 
 // Innocents is how many names of each region are looked for in a list of so many: as many as let
 // three hundred alerts be counted at the default point, by name alone, where that takes some minutes of
-// a processor; in a list where each takes longer, two hundred, and in a huge one, one hundred. Of fewer
-// chance decides, and of the thresholds with them.
+// a processor. In a long list, where each takes longer, they are fewer, and so they are in a short one, which
+// alerts seldom. Of few alerts chance decides, and of the thresholds with them.
 func Innocents(held int) int {
 	const counted, least, most, short, huge = 300, 100_000, 220_000, 40_000, 200_000
 	switch {
@@ -138,7 +138,7 @@ func (m Measure) region(ctx context.Context, index *names.Index, region string, 
 		q := queryOf(world.From(region))
 		born[n%datesEach] = q.Birth
 		home := names.Home(q)
-		into.add(slices.Index(where, home), index.Nearest(q, leastName), q, common(q, home), &born)
+		into.add(slices.Index(where, home), index.Nearest(q, leastName), q, borne(q, home), &born)
 	}
 	return nil
 }
@@ -194,7 +194,7 @@ func (c *Calibration) UnmarshalJSON(b []byte) error {
 // threshold is the log-odds from which on an officer is told.
 func (p *Persons) threshold(q *names.Query) float32 {
 	k, home := knownOf(q), names.Home(q)
-	if !q.BirthKnown && common(q, home) {
+	if most := mostBorneWith(q); most < 1 && borne(q, home) > most {
 		return unreachable
 	}
 	if c := p.calibration.Load(); c != nil {
@@ -210,16 +210,36 @@ func (p *Persons) threshold(q *names.Query) float32 {
 // and however few names the list has.
 const mostBorne = 4e-6
 
-// CommonName says that nothing of the birth date is known, and that so many bear the name that nobody is
+// bornWithin is over how many days the births of most travellers are spread: sixty years.
+const bornWithin = 60 * 365.25
+
+// mostBorneWith is mostBorne with what is known of the birth date: of those who bear a name one in sixty is
+// of one year. With the day, which two strangers hardly share, every name counts.
+func mostBorneWith(q *names.Query) float64 {
+	days := float64(q.Birth.To-q.Birth.From) + 1
+	switch {
+	case !q.BirthKnown:
+		return mostBorne
+	case days <= 1:
+		return 1
+	}
+	return mostBorne * max(1, bornWithin/days)
+}
+
+// CommonName says that so many bear a traveller's name that, with no more known of the birth date, nobody is
 // told of, whoever is listed.
 func CommonName(q *queryv1.PersonQuery) bool {
 	asked := askedOf(q)
-	return !asked.BirthKnown && common(asked, names.Home(asked))
+	return borne(asked, names.Home(asked)) > mostBorneWith(asked)
 }
 
-// common says that a name by itself tells of nobody. One that is at home nowhere is rare.
-func common(q *names.Query, home string) bool {
-	return home != "" && names.Borne(q, home) > mostBorne
+// borne is the share of the travellers of the region where it is at home who bear a name. One that is at
+// home nowhere is rare.
+func borne(q *names.Query, home string) float64 {
+	if home == "" {
+		return 0
+	}
+	return names.Borne(q, home)
 }
 
 // yearOf is the year in which a day lies: all of a birth date that some know.

@@ -46,15 +46,15 @@ func newInnocents(held, each int) *innocents {
 	return i
 }
 
-// add counts a traveller by all that may be known of them, with all those birth dates. A common
-// name by itself is told of nobody.
-func (r *regionTally) add(home int, near names.Nearest, q *names.Query, common bool, born *[datesEach]names.Span) {
+// add counts a traveller by all that may be known of them, with all those birth dates. Such a share
+// bears the name: if it is too large, nobody is told of.
+func (r *regionTally) add(home int, near names.Nearest, q *names.Query, borne float64, born *[datesEach]names.Span) {
 	r.names[home]++
 	if len(near) == 0 {
 		return
 	}
 	ask := names.Query{Nationality: q.Nationality, Sex: q.Sex}
-	if !common {
+	if borne <= mostBorneWith(&ask) {
 		r.count(0, home, datesEach, near.Best(&ask)) // each of them would
 	}
 	ask.BirthKnown = true
@@ -62,7 +62,9 @@ func (r *regionTally) add(home int, near names.Nearest, q *names.Query, common b
 		ask.Birth = day
 		r.count(birthDay, home, 1, near.Best(&ask))
 		ask.Birth = yearOf(day)
-		r.count(birthPart, home, 1, near.Best(&ask))
+		if borne <= mostBorneWith(&ask) {
+			r.count(birthPart, home, 1, near.Best(&ask))
+		}
 	}
 }
 

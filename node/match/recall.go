@@ -117,7 +117,7 @@ func (p *Persons) MeasureRecall(ctx context.Context, seed uint64, each int) erro
 			if err := step(ctx); err != nil {
 				return err
 			}
-			if m.score[class] = math.Inf(-1); class != ByName || !common(q, m.home) {
+			if m.score[class] = math.Inf(-1); borne(q, m.home) <= mostBorneWith(class.of(q)) {
 				m.score[class] = oddsOf(with, class.of(q), persons[i].ID)
 			}
 		}

@@ -19,7 +19,8 @@ type concerned struct {
 // concerned names the bureaus that this check asks, and what. A bureau is concerned when the
 // own policy permits to ask it and it describes that it answers such questions. One that has
 // not described itself (it is away) and may be asked is concerned all the same: its silence
-// must not look like "no hit". Nobody else is asked about anything.
+// must not look like "no hit". Nobody else is asked about anything, and nobody about a name by which
+// nobody can be found.
 func (s *Screening) concerned(ctx context.Context, client identity.Identity, just *queryv1.Justification, subject *subject) []concerned {
 	var all []concerned
 	doc, person := subject.traveller.GetDocument(), subject.traveller.GetPerson()
@@ -33,7 +34,7 @@ func (s *Screening) concerned(ctx context.Context, client identity.Identity, jus
 			asking.Collection = gate.Documents
 			c.Documents = s.concernedBy(ctx, &c, asking)
 		}
-		if person != nil {
+		if person != nil && !subject.common {
 			asking.Collection = gate.Persons
 			c.Persons = s.concernedBy(ctx, &c, asking)
 		}

@@ -199,8 +199,8 @@ const (
 	lookEvery = time.Minute
 	// leastGrown is by how many names a list must have changed to be measured again.
 	leastGrown = 100
-	// measureWithin bounds each half of a measurement, of which the first gives the thresholds: an hour is
-	// enough for a list of millions. Who waits for the one that measures already waits as long.
+	// measureWithin bounds the search for those who are listed: an hour is enough among millions of names.
+	// How long the thresholds take before that is bounded by how many innocents there are.
 	measureWithin = time.Hour
 )
 

@@ -20,6 +20,8 @@ import (
 type subject struct {
 	traveller *screeningv1.Traveller
 	problems  []*screeningv1.Problem
+	// common says that so many bear the name that nobody can be told of by what is known.
+	common bool
 }
 
 // read makes the subject of a request: from the MRZ, or from what is given in fields.
@@ -88,14 +90,17 @@ func (s *Screening) read(req *screeningv1.CheckRequest) (*subject, error) {
 	return out, nil
 }
 
-// tellCommonName names it where the name was as good as not looked for: silence is not an answer.
+// tellCommonName names it where the name is as good as not looked for: silence is not an answer.
 func (s *subject) tellCommonName() {
 	p := s.traveller.GetPerson()
-	if p == nil || !match.CommonName(p) {
+	if s.common = p != nil && match.CommonName(p); !s.common {
 		return
 	}
-	s.problems = append(s.problems, &screeningv1.Problem{Code: "COMMON_NAME", Field: "birth date",
-		Text: "so many travellers bear this name that nobody is told of by it alone: give the birth date, as exact as you have it"})
+	text := "so many travellers bear this name that nobody is told of by it alone, and no other bureau is asked: give the birth date"
+	if p.GetBirthDate() != "" {
+		text = "so many travellers bear this name that nobody is told of without the day of birth, and no other bureau is asked: give the whole birth date"
+	}
+	s.problems = append(s.problems, &screeningv1.Problem{Code: "COMMON_NAME", Field: "birth date", Text: text})
 }
 
 func checkBirthDate(date string) error {

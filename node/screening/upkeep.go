@@ -256,9 +256,7 @@ func (h *Holdings) calibrate(ctx context.Context, again bool) error {
 	if last := h.measured.Load(); last != nil && last.holds(point, names, h.version()) && h.held().Calibration() != nil && !again {
 		return nil
 	}
-	within, cancel := context.WithTimeout(ctx, measureWithin)
-	defer cancel()
-	if err := h.held().Calibrate(within, match.Measure{Seed: measuredSeed, Each: h.each, Pace: h.pace()}); err != nil {
+	if err := h.held().Calibrate(ctx, match.Measure{Seed: measuredSeed, Each: h.each, Pace: h.pace()}); err != nil {
 		return err
 	}
 	m := &measurement{point, names, h.version(), h.held().Calibration()}

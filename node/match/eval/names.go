@@ -39,8 +39,8 @@ type Report struct {
 	Summary  Summary
 }
 
-// TravellersBySize are so many that at the default point more than two hundred of each region are
-// stopped: the regions then differ by a quarter by chance. In a list of more than a hundred thousand names, where each
+// TravellersBySize are so many that at the default point, by name alone, more than two hundred of each
+// region are stopped, in a list of five to ten thousand names: the regions then differ by a quarter by chance. In a list of more than a hundred thousand names, where each
 // takes long, they are five thousand.
 const TravellersBySize = -1
 
@@ -206,8 +206,7 @@ func (n Names) union(r *Report, meant, innocents []Query, names int) error {
 	return nil
 }
 
-// Fairness asks for travellers of so many names of each region, as often as thresholds were calibrated
-// for. Where the birth date is asked as well, so few are stopped that each name is asked for with several.
+// Fairness asks for travellers of so many names of each region, by the thresholds of Calibrate. Where the birth date is asked as well, so few are stopped that each name is asked for with several.
 func (m Matcher) Fairness(each int) Fairness {
 	dates := 1
 	if m.evidence >= NameAndBirth {

@@ -117,11 +117,18 @@ func (a *asked) unescape(plain []string, known *lexicon) {
 
 // Home is the region in which the name of a query is at home, as package people names them; empty
 // where none of its words is known. What is left of a word that was cut off tells nothing.
-func Home(q *Query) string { return people.RegionOf(usualWords(q)) }
+func Home(q *Query) string {
+	words := usualWords(q)
+	if q.Truncated && len(words) > 1 {
+		words = words[:len(words)-1]
+	}
+	return people.RegionOf(words)
+}
 
 // Borne is the share of the travellers of a region who bear all the words of a query's name, in one
 // spelling or another, as far as tables of single words tell. Titles, particles and initials are borne by
-// everybody, and so is a name without a word that can be read.
+// everybody, and so is a name without a word that can be read; what is left of a word that was cut off is as
+// rare as a word of its length.
 func Borne(q *Query, region string) float64 {
 	share := 1.0
 	for _, w := range usualWords(q) {
@@ -139,11 +146,7 @@ func usualWords(q *Query) []string {
 		text = q.Primary + " " + q.Secondary
 	}
 	var latin []string
-	words := wordsOf(text)
-	if q.Truncated && len(words) > 1 {
-		words = words[:len(words)-1]
-	}
-	for _, w := range words {
+	for _, w := range wordsOf(text) {
 		if r := script.Readings(w, 1); len(r) > 0 {
 			latin = append(latin, r[0].Text)
 		}

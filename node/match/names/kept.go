@@ -25,7 +25,7 @@ const (
 	// keptPerName and leastKept bound the likes that are kept, of 12 bytes each: so many for each name
 	// of the segment, twice.
 	keptPerName = 2
-	leastKept   = 1 << 20
+	leastKept   = 1 << 19
 	// keptEntry is how many likes an entry takes the room of, beside its own.
 	keptEntry = 8
 	// leastWordsKept is how many words a segment has that is worth it.

@@ -254,7 +254,7 @@ func (w *word) sane() bool {
 			return false
 		}
 	}
-	return finite(w.share) && finite(w.shared)
+	return finite(w.share) && finite(w.shared) && (w.latin == "" || w.readable())
 }
 
 // linkNames makes the list of names of each word.

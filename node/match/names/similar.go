@@ -97,7 +97,8 @@ func (s *segment) likes(w *word, t *scratch, prefix, joined bool) []like {
 	t.tried += len(t.near)
 	t.probe.reset(w)
 	for _, n := range t.near {
-		// What is far by its sounds is like a word only by a table that has both, or by its beginning.
+		// What is far by its sounds is like a word only by a table that has both, which does not count for two
+		// words as one, or by its beginning.
 		if (w.group == 0 || joined) && !prefix && t.probe.far(s.near.sets[n], most) {
 			continue
 		}

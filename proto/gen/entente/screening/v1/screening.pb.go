@@ -449,10 +449,10 @@ func (x *Traveller) GetExpiryDate() string {
 	return ""
 }
 
-// Problem is something wrong with what was read or given.
+// Problem is something wrong with what was read or given, or that keeps a search from finding anybody.
 type Problem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Upper-case word for programs: CHECK_DIGIT, UNKNOWN_ISSUER, EXPIRED, TRUNCATED_NAME ...
+	// Upper-case word for programs: CHECK_DIGIT, UNKNOWN_ISSUER, EXPIRED, TRUNCATED_NAME, COMMON_NAME ...
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// The field: "document number", "birth date" ...
 	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
