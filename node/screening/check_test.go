@@ -127,6 +127,12 @@ func TestConcerned(t *testing.T) {
 			permits: espAndBel, more: neverOwn, asked: []string{"BEL persons"},
 			check: &screeningv1.CheckRequest{Document: passport("EH1", esp).GetDocument(), Person: man.GetPerson()},
 		},
+		"nobody about a common name":      {permits: espAndBel, check: traveller("MOHAMED AHMED", "1989")},
+		"about one with the day of birth": {permits: espAndBel, check: traveller("MOHAMED AHMED", "1989-04-17"), asked: []string{"BEL persons", "ESP persons"}},
+		"about the document beside a common name": {
+			permits: []policy.PermitOptions{persons(esp), documents("ESP")}, asked: []string{"ESP documents"},
+			check: &screeningv1.CheckRequest{Document: passport("EH1", lbn).GetDocument(), Person: traveller("MOHAMED AHMED", "").GetPerson()},
+		},
 		"a state's nationals by another code": {permits: espAndBel, more: neverBritons, check: briton},
 	} {
 		t.Run(name, func(t *testing.T) {
