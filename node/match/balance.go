@@ -34,7 +34,7 @@ func (i *innocents) calibration(o OperatingPoint) *Calibration {
 }
 
 // yearBeyond is by how much the threshold of a year of birth lies above that of the name alone, at
-// the least: a year, which one stranger in sixty shares, does not make a common name alert.
+// the least: a year, which one stranger in sixty shares, makes little of a name that says little.
 const yearBeyond = 2.5
 
 // thresholds are those that such a share of the travellers of every region exceeds. A name does not

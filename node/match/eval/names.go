@@ -40,8 +40,8 @@ type Report struct {
 }
 
 // TravellersBySize are so many that at the default point, by name alone, more than two hundred of each
-// region are stopped, in a list of five to ten thousand names: the regions then differ by a quarter by chance. In a list of more than a hundred thousand names, where each
-// takes long, they are five thousand.
+// region are stopped, in a list of five to ten thousand names: the regions then differ by a quarter by
+// chance. In a list of more than a hundred thousand names, where each takes long, they are five thousand.
 const TravellersBySize = -1
 
 func (n Names) travellers(names int) int {
